@@ -1,0 +1,1 @@
+//! The log-structured backend of the Vellum key-value engine, on fjall.

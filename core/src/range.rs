@@ -1,0 +1,223 @@
+//! [`KeyRange`]: a contiguous range of keys.
+
+use std::fmt;
+use std::ops::{Bound, Range, RangeFrom, RangeFull, RangeInclusive, RangeTo, RangeToInclusive};
+
+use bytes::Bytes;
+
+/// A contiguous range of keys, in bytewise order.
+///
+/// Made from any of Rust's ranges over byte strings or text, from a pair of
+/// [`Bound`]s, or by [`KeyRange::prefix`]. Whatever it was made from, it is
+/// kept as one inclusive start and one exclusive end (the successor of a key
+/// `k` is `k` followed by a zero byte). Inverted bounds are an empty range,
+/// not an error.
+///
+/// ```
+/// use vellum_core::KeyRange;
+/// assert!(KeyRange::from("a".."c").contains(b"bcd"));
+/// assert!(KeyRange::from("a"..="c").contains(b"c"));
+/// assert!(KeyRange::from(..).contains(b"anything"));
+/// assert!(KeyRange::prefix(b"user/").contains(b"user/7"));
+/// assert!(KeyRange::from("c".."a").is_empty());
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct KeyRange {
+    start: Bytes,
+    end: Option<Bytes>,
+}
+
+impl KeyRange {
+    /// Every key.
+    #[must_use]
+    pub const fn all() -> Self {
+        Self { start: Bytes::new(), end: None }
+    }
+
+    /// The keys from `start`, included, to `end`, excluded; `None` is the end
+    /// of the key space.
+    #[must_use]
+    pub const fn new(start: Bytes, end: Option<Bytes>) -> Self {
+        Self { start, end }
+    }
+
+    /// The keys that begin with `prefix`; every key, if it is empty.
+    ///
+    /// The end is the prefix without its trailing `0xff` bytes and with its
+    /// last byte then raised by one; a prefix of nothing but `0xff` has no end.
+    #[must_use]
+    pub fn prefix(prefix: impl AsRef<[u8]>) -> Self {
+        let prefix = prefix.as_ref();
+        let end = prefix.iter().rposition(|&b| b != 0xff).and_then(|last| {
+            let mut end = prefix.get(..=last)?.to_vec();
+            let b = end.last_mut()?;
+            *b += 1;
+            Some(end.into())
+        });
+        Self { start: Bytes::copy_from_slice(prefix), end }
+    }
+
+    /// The range that holds this one key.
+    #[must_use]
+    pub fn key(key: impl AsRef<[u8]>) -> Self {
+        let key = key.as_ref();
+        Self { start: Bytes::copy_from_slice(key), end: Some(successor(key)) }
+    }
+
+    /// The first key of the range, included; empty from the very first.
+    #[must_use]
+    pub fn start(&self) -> &Bytes {
+        &self.start
+    }
+
+    /// The end of the range, excluded; `None` up to the very last key.
+    #[must_use]
+    pub fn end(&self) -> Option<&Bytes> {
+        self.end.as_ref()
+    }
+
+    /// Whether no key can lie in the range.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.end.as_ref().is_some_and(|end| *end <= self.start)
+    }
+
+    /// Whether `key` lies in the range.
+    #[must_use]
+    pub fn contains(&self, key: &[u8]) -> bool {
+        *self.start <= *key && self.end.as_ref().is_none_or(|end| key < &**end)
+    }
+
+    /// Whether some key can lie in both ranges.
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        !self.intersection(other).is_empty()
+    }
+
+    /// The keys in both ranges.
+    #[must_use]
+    pub fn intersection(&self, other: &Self) -> Self {
+        let start = if self.start >= other.start { &self.start } else { &other.start };
+        let end = match (&self.end, &other.end) {
+            (Some(a), Some(b)) => Some(if a <= b { a } else { b }),
+            (a, b) => a.as_ref().or(b.as_ref()),
+        };
+        Self { start: start.clone(), end: end.cloned() }
+    }
+
+    /// The range as a pair of bounds over slices, for ordered maps. An
+    /// inverted range would make `BTreeMap::range` panic: check
+    /// [`is_empty`](Self::is_empty) first.
+    #[must_use]
+    pub fn as_bounds(&self) -> (Bound<&[u8]>, Bound<&[u8]>) {
+        let end = self.end.as_ref().map_or(Bound::Unbounded, |end| Bound::Excluded(&end[..]));
+        (Bound::Included(&self.start[..]), end)
+    }
+}
+
+/// The smallest key above `key`: the key and a zero byte.
+pub(crate) fn successor(key: &[u8]) -> Bytes {
+    let mut next = Vec::with_capacity(key.len() + 1);
+    next.extend_from_slice(key);
+    next.push(0);
+    next.into()
+}
+
+fn at(key: &[u8]) -> Bytes {
+    Bytes::copy_from_slice(key)
+}
+
+impl From<RangeFull> for KeyRange {
+    fn from(_: RangeFull) -> Self {
+        Self::all()
+    }
+}
+
+impl<K: AsRef<[u8]>> From<Range<K>> for KeyRange {
+    fn from(r: Range<K>) -> Self {
+        Self { start: at(r.start.as_ref()), end: Some(at(r.end.as_ref())) }
+    }
+}
+
+impl<K: AsRef<[u8]>> From<RangeInclusive<K>> for KeyRange {
+    fn from(r: RangeInclusive<K>) -> Self {
+        Self { start: at(r.start().as_ref()), end: Some(successor(r.end().as_ref())) }
+    }
+}
+
+impl<K: AsRef<[u8]>> From<RangeFrom<K>> for KeyRange {
+    fn from(r: RangeFrom<K>) -> Self {
+        Self { start: at(r.start.as_ref()), end: None }
+    }
+}
+
+impl<K: AsRef<[u8]>> From<RangeTo<K>> for KeyRange {
+    fn from(r: RangeTo<K>) -> Self {
+        Self { start: Bytes::new(), end: Some(at(r.end.as_ref())) }
+    }
+}
+
+impl<K: AsRef<[u8]>> From<RangeToInclusive<K>> for KeyRange {
+    fn from(r: RangeToInclusive<K>) -> Self {
+        Self { start: Bytes::new(), end: Some(successor(r.end.as_ref())) }
+    }
+}
+
+impl<K: AsRef<[u8]>> From<(Bound<K>, Bound<K>)> for KeyRange {
+    fn from((start, end): (Bound<K>, Bound<K>)) -> Self {
+        let start = match start {
+            Bound::Included(k) => at(k.as_ref()),
+            Bound::Excluded(k) => successor(k.as_ref()),
+            Bound::Unbounded => Bytes::new(),
+        };
+        let end = match end {
+            Bound::Included(k) => Some(successor(k.as_ref())),
+            Bound::Excluded(k) => Some(at(k.as_ref())),
+            Bound::Unbounded => None,
+        };
+        Self { start, end }
+    }
+}
+
+impl From<&Self> for KeyRange {
+    fn from(r: &Self) -> Self {
+        r.clone()
+    }
+}
+
+impl Default for KeyRange {
+    fn default() -> Self {
+        Self::all()
+    }
+}
+
+impl fmt::Display for KeyRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let start = Escaped(&self.start);
+        match &self.end {
+            None => write!(f, "[{start}, ..)"),
+            Some(end) => write!(f, "[{start}, {})", Escaped(end)),
+        }
+    }
+}
+
+impl fmt::Debug for KeyRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Shows a key as text, with `\xNN` for what is not printable, cut at 64 bytes.
+pub(crate) struct Escaped<'a>(pub(crate) &'a [u8]);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 64;
+        let shown = self.0.get(..SHOWN).unwrap_or(self.0);
+        write!(f, "\"{}\"", shown.escape_ascii())?;
+        match self.0.len() - shown.len() {
+            0 => Ok(()),
+            rest => write!(f, " and {rest} bytes more"),
+        }
+    }
+}
