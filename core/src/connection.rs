@@ -318,6 +318,32 @@ impl Retry {
     }
 }
 
+/// Runs `f` in transactions that `begin` begins until one commits.
+pub(crate) fn retry<W: WriteTxn, X, T, E: From<Error>>(
+    options: &TxnOptions,
+    retry: &Retry,
+    mut begin: impl FnMut(&TxnOptions) -> Result<(W, X)>,
+    mut f: impl FnMut(&mut W, X) -> Result<T, E>,
+) -> Result<(T, CommitInfo), E> {
+    let mut lost = 0;
+    loop {
+        let mut options = *options;
+        if lost >= retry.alone_after && options.alone_for.is_none() {
+            options.alone_for = Some(retry.alone_for);
+        }
+        let (mut txn, more) = begin(&options)?;
+        let value = f(&mut txn, more)?;
+        match txn.commit() {
+            Ok(info) => return Ok((value, info)),
+            Err(e) if e.is_retryable() && lost + 1 < retry.attempts => {
+                lost += 1;
+                crate::backoff::wait(retry.backoff_bound(lost));
+            }
+            Err(e) => return Err(e.into()),
+        }
+    }
+}
+
 /// What every [`Connection`] can do, built on its methods.
 pub trait ConnectionExt: Connection {
     /// Begins a write transaction with default options: serializable.
@@ -353,23 +379,8 @@ pub trait ConnectionExt: Connection {
         retry: &Retry,
         mut f: impl FnMut(&mut Self::Write) -> Result<T, E>,
     ) -> Result<T, E> {
-        let mut lost = 0;
-        loop {
-            let mut options = *options;
-            if lost >= retry.alone_after && options.alone_for.is_none() {
-                options.alone_for = Some(retry.alone_for);
-            }
-            let mut txn = self.begin_write_with(&options)?;
-            let value = f(&mut txn)?;
-            match txn.commit() {
-                Ok(_) => return Ok(value),
-                Err(e) if e.is_retryable() && lost + 1 < retry.attempts => {
-                    lost += 1;
-                    crate::backoff::wait(retry.backoff_bound(lost));
-                }
-                Err(e) => return Err(e.into()),
-            }
-        }
+        let begin = |options: &TxnOptions| Ok((self.begin_write_with(options)?, ()));
+        crate::connection::retry(options, retry, begin, |txn, ()| f(txn)).map(|(value, _)| value)
     }
 
     /// Saves the head under the next number, without metadata.

@@ -6,8 +6,10 @@
 //! once; it runs over any [`Store`]. [`AnyConnection`] hides which.
 #![forbid(unsafe_code)]
 
+mod any;
 mod backoff;
 mod connection;
+mod database;
 mod error;
 mod limits;
 mod options;
@@ -21,10 +23,14 @@ mod txn;
 mod version;
 mod watch;
 
+pub use any::{AnyConnection, AnyRange, AnyRead, AnySnapshotReads, AnyVersions, AnyWrite};
 pub use bytes::Bytes;
 
 pub use connection::{
     At, Changes, CommittedWrites, Connection, ConnectionExt, Diff, DiffEntry, Retry,
+};
+pub use database::{
+    Database, DatabaseRange, DatabaseRead, DatabaseSnapshotReads, DatabaseWrite, Versions,
 };
 pub use error::{ConflictInfo, Error, ErrorKind, Observed, Result};
 pub use limits::{MAX_KEY_LEN, MAX_METADATA_LEN, MAX_TXN_BYTES, MAX_VALUE_LEN};
@@ -41,7 +47,5 @@ pub use txn::{
     CommitInfo, Durability, Isolation, KeyValue, ReadTxn, ReadTxnExt, TxnOptions, WriteConflicts,
     WriteTxn, WriteTxnExt,
 };
-pub use version::{
-    KeepRule, Metadata, SaveOptions, Version, VersionInfo, VersionSet,
-};
+pub use version::{KeepRule, Metadata, SaveOptions, Version, VersionInfo, VersionSet};
 pub use watch::{WatchHub, Watcher};

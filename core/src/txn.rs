@@ -116,7 +116,6 @@ pub trait WriteTxn: ReadTxn {
 /// What a successful commit did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-#[must_use]
 pub struct CommitInfo {
     /// The timestamp that the writes became visible at; `None` if the
     /// transaction wrote nothing.
@@ -125,6 +124,7 @@ pub struct CommitInfo {
 
 impl CommitInfo {
     /// A commit at `commit_ts`; `None` for one that wrote nothing.
+    #[must_use]
     pub const fn new(commit_ts: Option<Timestamp>) -> Self {
         Self { commit_ts }
     }
@@ -237,9 +237,12 @@ impl TxnOptions {
 
 /// What every [`ReadTxn`] can do, built on its three methods.
 ///
-/// ```ignore
-/// use vellum_core::ReadTxnExt;
-/// let newest = txn.last(KeyRange::prefix(b"event/"))?;
+/// ```
+/// use vellum_core::{KeyRange, KeyValue, ReadTxn, ReadTxnExt, Result};
+///
+/// fn newest_event(txn: &impl ReadTxn) -> Result<Option<KeyValue>> {
+///     txn.last(KeyRange::prefix("event/"))
+/// }
 /// ```
 pub trait ReadTxnExt: ReadTxn {
     /// Whether `key` has a value.

@@ -1,0 +1,330 @@
+//! The conflict index: which keys were written lately, and when.
+//!
+//! Validation is backward, in commit timestamp order, as in write-snapshot
+//! isolation (Yabandeh and Gómez Ferro, EuroSys '12) and FoundationDB: a
+//! transaction conflicts iff a commit after its read timestamp wrote a key that
+//! it read, a key in a range that it observed, or a key that it writes.
+//!
+//! The *window* is the commits after the oldest open write transaction. The
+//! index holds their keys and answers at a cost that follows the asker's own
+//! keys, never the window:
+//! - a key: one probe of a hash table from key to last commit timestamp, with
+//!   an exact compare, so that hashing makes no conflict;
+//! - a range: if few commits came since, a binary search in the sorted keys of
+//!   each; else a walk over an ordered map of the window's keys, which commits
+//!   do not pay for: whoever asks first after them brings it up to date;
+//! - ranges that were declared as written are rare, and are compared one by
+//!   one, newest first, down to the read timestamp.
+//!
+//! Invariants:
+//! 1. `log` ascends by timestamp and holds every commit after the last
+//!    `retire`;
+//! 2. `last` maps each key of `log` to its newest timestamp there, and holds
+//!    no other key;
+//! 3. `ordered` maps each key of the commits of `log` up to `ordered_to` to
+//!    its newest timestamp among those.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use foldhash::fast::RandomState;
+
+use crate::{ConflictInfo, KeyRange, Observed, Timestamp};
+
+use super::read_set::ReadSet;
+
+/// Ranges are looked up in each commit's own keys while at most this many
+/// commits came since.
+#[cfg(not(test))]
+const WALK_MAX: usize = 64;
+/// Small, so that tests exercise the ordered map.
+#[cfg(test)]
+const WALK_MAX: usize = 2;
+
+/// Tables that shrank below an eighth of this many entries give memory back.
+const SHRINK_MIN: usize = 4096;
+
+/// The keys written by the commits of the window.
+#[derive(Debug, Default)]
+pub(super) struct ConflictIndex {
+    log: VecDeque<Committed>,
+    last: HashMap<Bytes, Timestamp, RandomState>,
+    ordered: BTreeMap<Bytes, Timestamp>,
+    ordered_to: Timestamp,
+    /// Ranges declared as written by the commits of `log`, in their order.
+    marks: VecDeque<(Timestamp, KeyRange)>,
+    /// Bytes of the keys in `log`.
+    bytes: usize,
+}
+
+/// What one commit of the window wrote.
+#[derive(Debug)]
+struct Committed {
+    ts: Timestamp,
+    /// Sorted; shared with the commit's ticket.
+    keys: Arc<[Bytes]>,
+}
+
+/// What a transaction asks the index.
+#[derive(Debug)]
+pub(super) struct Footprint<'a> {
+    pub(super) read_ts: Timestamp,
+    /// Keys and ranges to validate, [finished](ReadSet::finish).
+    pub(super) reads: &'a ReadSet,
+    /// Written keys to validate, sorted; empty if writes are blind.
+    pub(super) writes: &'a [Bytes],
+    /// Ranges declared as written, to validate; empty if writes are blind.
+    pub(super) marks: &'a [KeyRange],
+}
+
+impl Footprint<'_> {
+    /// How many probes a full validation takes.
+    pub(super) fn len(&self) -> usize {
+        self.reads.points().len() + self.reads.ranges().len() + self.writes.len() + self.marks.len()
+    }
+
+    /// How this transaction touched `key`, if it did.
+    fn observed(&self, key: &[u8]) -> Option<Observed> {
+        if self.reads.contains_key(key) {
+            return Some(Observed::Key);
+        }
+        if self.writes.binary_search_by(|k| (**k).cmp(key)).is_ok()
+            || self.marks.iter().any(|r| r.contains(key))
+        {
+            return Some(Observed::Write);
+        }
+        self.reads.range_of(key).map(|range| Observed::Range(range.clone()))
+    }
+
+    fn conflict(&self, key: Bytes, observed: Observed, commit_ts: Timestamp) -> ConflictInfo {
+        ConflictInfo::new(key, observed, self.read_ts, commit_ts)
+    }
+}
+
+impl ConflictIndex {
+    /// Enters a commit, newer than all before. `keys` are sorted.
+    pub(super) fn enter(&mut self, ts: Timestamp, keys: Arc<[Bytes]>, marks: Vec<KeyRange>) {
+        for key in &*keys {
+            self.bytes += key.len();
+            self.last.insert(key.clone(), ts);
+        }
+        self.marks.extend(marks.into_iter().map(|range| (ts, range)));
+        self.log.push_back(Committed { ts, keys });
+    }
+
+    /// What a transaction conflicts with, among the commits after `since`. The
+    /// caller knows that there is nothing at or below it; `since` is at or
+    /// above the read timestamp.
+    pub(super) fn validate(
+        &mut self,
+        txn: &Footprint<'_>,
+        since: Timestamp,
+    ) -> Option<ConflictInfo> {
+        let first = self.log.partition_point(|c| c.ts <= since);
+        if first == self.log.len() {
+            return None;
+        }
+        let delta: usize = self.log.range(first..).map(|c| c.keys.len()).take(WALK_MAX).sum();
+        if self.log.len() - first <= WALK_MAX && delta < txn.len() {
+            return self.validate_delta(txn, first);
+        }
+        self.validate_keys(txn, since, 0..txn.reads.points().len())
+            .or_else(|| self.validate_writes(txn, since, 0..txn.writes.len()))
+            .or_else(|| self.validate_marks(txn, since))
+            .or_else(|| self.validate_ranges(txn, since, 0..txn.reads.ranges().len()))
+    }
+
+    /// Looks the few new keys up in the transaction, instead of its many keys
+    /// in the index.
+    fn validate_delta(&self, txn: &Footprint<'_>, first: usize) -> Option<ConflictInfo> {
+        for commit in self.log.range(first..) {
+            for key in &*commit.keys {
+                if let Some(observed) = txn.observed(key) {
+                    return Some(txn.conflict(key.clone(), observed, commit.ts));
+                }
+            }
+        }
+        let since = self.log.get(first)?.ts.prev();
+        self.validate_against_marks(txn, since)
+    }
+
+    /// The keys that were read, of these positions.
+    pub(super) fn validate_keys(
+        &self,
+        txn: &Footprint<'_>,
+        since: Timestamp,
+        part: std::ops::Range<usize>,
+    ) -> Option<ConflictInfo> {
+        for (key, _) in txn.reads.points().get(part)? {
+            if let Some(hit) = self.key_after(key, since) {
+                return Some(txn.conflict(hit.0, Observed::Key, hit.1));
+            }
+        }
+        None
+    }
+
+    /// The keys that are written, of these positions.
+    pub(super) fn validate_writes(
+        &self,
+        txn: &Footprint<'_>,
+        since: Timestamp,
+        part: std::ops::Range<usize>,
+    ) -> Option<ConflictInfo> {
+        for key in txn.writes.get(part)? {
+            if let Some(hit) = self.key_after(key, since) {
+                return Some(txn.conflict(hit.0, Observed::Write, hit.1));
+            }
+        }
+        None
+    }
+
+    /// The ranges that were declared as written.
+    pub(super) fn validate_marks(
+        &mut self,
+        txn: &Footprint<'_>,
+        since: Timestamp,
+    ) -> Option<ConflictInfo> {
+        for range in txn.marks {
+            if let Some(hit) = self.range_after(range, since) {
+                return Some(txn.conflict(hit.0, Observed::Write, hit.1));
+            }
+        }
+        None
+    }
+
+    /// The ranges that were observed, of these positions.
+    pub(super) fn validate_ranges(
+        &mut self,
+        txn: &Footprint<'_>,
+        since: Timestamp,
+        part: std::ops::Range<usize>,
+    ) -> Option<ConflictInfo> {
+        for range in txn.reads.ranges().get(part)? {
+            if let Some(hit) = self.range_after(range, since) {
+                return Some(txn.conflict(hit.0, Observed::Range(range.clone()), hit.1));
+            }
+        }
+        None
+    }
+
+    /// Everything the transaction touched against declared writes alone.
+    fn validate_against_marks(
+        &self,
+        txn: &Footprint<'_>,
+        since: Timestamp,
+    ) -> Option<ConflictInfo> {
+        for (ts, mark) in self.marks.iter().rev().take_while(|(ts, _)| *ts > since) {
+            let key = txn.reads.points().iter().map(|(k, _)| (k, Observed::Key));
+            let written = txn.writes.iter().map(|k| (k, Observed::Write));
+            let hit = key.chain(written).find(|(k, _)| mark.contains(k)).map(|(_, o)| o);
+            let range = || txn.reads.ranges().iter().find(|r| r.overlaps(mark));
+            let hit = hit
+                .or_else(|| range().map(|r| Observed::Range(r.clone())))
+                .or_else(|| txn.marks.iter().any(|r| r.overlaps(mark)).then_some(Observed::Write));
+            if let Some(observed) = hit {
+                return Some(txn.conflict(mark.start().clone(), observed, *ts));
+            }
+        }
+        None
+    }
+
+    /// The newest write of `key` after `since`.
+    fn key_after(&self, key: &Bytes, since: Timestamp) -> Option<(Bytes, Timestamp)> {
+        if let Some(&ts) = self.last.get(key).filter(|ts| **ts > since) {
+            return Some((key.clone(), ts));
+        }
+        self.mark_after(since, |mark| mark.contains(key))
+    }
+
+    /// A write of a key in `range` after `since`.
+    fn range_after(&mut self, range: &KeyRange, since: Timestamp) -> Option<(Bytes, Timestamp)> {
+        let first = self.log.partition_point(|c| c.ts <= since);
+        let key = if self.log.len() - first <= WALK_MAX {
+            self.log.range(first..).find_map(|commit| {
+                let from = commit.keys.partition_point(|k| k < range.start());
+                let key = commit.keys.get(from).filter(|k| range.contains(k))?;
+                Some((key.clone(), commit.ts))
+            })
+        } else {
+            self.order();
+            // An empty range is never observed, so its bounds are in order.
+            let mut keys = self.ordered.range::<[u8], _>(range.as_bounds());
+            keys.find(|(_, ts)| **ts > since).map(|(key, ts)| (key.clone(), *ts))
+        };
+        key.or_else(|| self.mark_after(since, |mark| mark.overlaps(range)))
+    }
+
+    fn mark_after(
+        &self,
+        since: Timestamp,
+        hits: impl Fn(&KeyRange) -> bool,
+    ) -> Option<(Bytes, Timestamp)> {
+        let mut newer = self.marks.iter().rev().take_while(|(ts, _)| *ts > since);
+        newer.find(|(_, mark)| hits(mark)).map(|(ts, mark)| (mark.start().clone(), *ts))
+    }
+
+    /// Brings the ordered map up to date.
+    fn order(&mut self) {
+        let first = self.log.partition_point(|c| c.ts <= self.ordered_to);
+        for commit in self.log.range(first..) {
+            for key in &*commit.keys {
+                self.ordered.insert(key.clone(), commit.ts);
+            }
+            self.ordered_to = commit.ts;
+        }
+    }
+
+    /// Forgets at most `budget` commits at or below `upto`, oldest first, and
+    /// says whether none is left there.
+    pub(super) fn retire(&mut self, upto: Timestamp, budget: usize) -> bool {
+        for _ in 0..budget {
+            if self.log.front().is_none_or(|c| c.ts > upto) {
+                break;
+            }
+            let Some(commit) = self.log.pop_front() else { break };
+            let was_ordered = commit.ts <= self.ordered_to;
+            for key in &*commit.keys {
+                self.bytes -= key.len();
+                if self.last.get(key) == Some(&commit.ts) {
+                    self.last.remove(key);
+                }
+                if was_ordered && self.ordered.get(key) == Some(&commit.ts) {
+                    self.ordered.remove(key);
+                }
+            }
+            while self.marks.front().is_some_and(|(ts, _)| *ts <= commit.ts) {
+                self.marks.pop_front();
+            }
+        }
+        self.shrink();
+        self.log.front().is_none_or(|c| c.ts > upto)
+    }
+
+    fn shrink(&mut self) {
+        if self.last.capacity() > SHRINK_MIN && self.last.len() < self.last.capacity() / 8 {
+            self.last.shrink_to(2 * self.last.len());
+        }
+        if self.log.capacity() > SHRINK_MIN && self.log.len() < self.log.capacity() / 8 {
+            self.log.shrink_to(2 * self.log.len());
+        }
+    }
+
+    /// Takes everything out at once, if all of it is at or below `upto`, so
+    /// that it can be dropped outside any lock.
+    pub(super) fn take_if_below(&mut self, upto: Timestamp) -> Option<Self> {
+        self.log.back().is_some_and(|c| c.ts <= upto).then(|| std::mem::take(self))
+    }
+
+    pub(super) fn commits(&self) -> usize {
+        self.log.len()
+    }
+
+    pub(super) fn keys(&self) -> usize {
+        self.last.len()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}

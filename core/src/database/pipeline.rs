@@ -1,0 +1,614 @@
+//! The commit pipeline: from a validated write set to visible records.
+//!
+//! ```text
+//!  commit ──► enter ──► validate ──► assign ──► queue ──► apply ──► publish ──► done
+//!             gate      index        ts, pins            one leader at a time
+//!             └────────── one short lock ──────────┘     └─ no lock, I/O ─┘
+//! ```
+//!
+//! One lock, held for neither I/O nor user code, covers validation, the next
+//! timestamp, and the entry of the written keys into the conflict index: the
+//! order in which transactions take it *is* the serial order. A decided commit
+//! then joins the queue. If nobody leads, its thread leads: it takes the whole
+//! queue, applies it as one group with at most one fsync, publishes it, and
+//! goes on while more has gathered. Who finds a leader at work waits; alone, a
+//! committer pays no hand-over.
+//!
+//! Invariants:
+//! 1. Timestamps are assigned, applied and published in one order, without a
+//!    gap: `decided ≤ last_ts`, and the queue holds exactly (`decided`,
+//!    `last_ts`], less what the leader is applying.
+//! 2. A commit is visible before its committer, a conflicting loser or a
+//!    watcher is told of it. A retry therefore starts from a snapshot that
+//!    holds the commit it lost to, and cannot lose to it twice.
+//! 3. There is a leader whenever the queue is not empty and nobody is about to
+//!    look at it; a leader that fails or unwinds settles every commit that it
+//!    held, and poisons the engine for those behind.
+//! 4. While the gate is held, only its holder enters.
+
+use std::sync::Arc;
+use std::sync::MutexGuard;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use crate::store::{CatalogWrite, Commit, Group, Write};
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{Condvar, Mutex};
+use crate::{
+    Durability, Error, ErrorKind, KeyRange, Metadata, Result, Retention, Store, Timestamp, Version,
+    VersionInfo,
+};
+
+use super::conflict::ConflictIndex;
+use super::versions::{Numbers, TableChange};
+use super::{Inner, limits};
+
+/// A leader steps down after this many groups, so that one committer does not
+/// do the work of all others for ever.
+const ROUNDS_MAX: usize = 16;
+
+/// How often a waiting committer looks before it sleeps, where no fsync stands
+/// between: a hand-over costs far more than a short group takes.
+const SPINS: usize = 64;
+
+/// Commits between two looks at what can be retired or has become dead.
+const UPKEEP_COMMITS: usize = 32;
+
+/// Commits retired at each such look; more than come in between, so that the
+/// window shrinks.
+const RETIRE_COMMITS: usize = 4 * UPKEEP_COMMITS;
+
+/// The state of the commit path.
+#[derive(Debug)]
+pub(super) struct Pipeline {
+    state: Mutex<State>,
+    /// `decided` grew, the gate opened, a leader stepped down, or all failed.
+    changed: Condvar,
+    /// The same as `State::decided`, to look at without the lock.
+    decided: AtomicU64,
+    /// The length of the window, for who must not pay for the lock.
+    window: AtomicUsize,
+    /// The read timestamp of the oldest open writer when it was last looked up.
+    oldest_writer: AtomicU64,
+    poisoned: AtomicBool,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    closed: bool,
+    /// The failure that poisoned the engine. The first one stays.
+    failure: Option<Failure>,
+    /// The newest timestamp that was assigned.
+    last_ts: Timestamp,
+    /// Every commit up to here is applied and published.
+    decided: Timestamp,
+    pub(super) numbers: Numbers,
+    pub(super) index: ConflictIndex,
+    queue: Queue,
+    leading: bool,
+    /// Threads that sleep on `changed`.
+    sleeping: usize,
+    gate: Option<Gate>,
+    next_gate: u64,
+    /// Entries for the catalog that the next commit carries.
+    pub(super) catalog: Vec<CatalogWrite>,
+    /// What the next group's store may trim by.
+    retention: Arc<Retention>,
+    /// Commits since `retention` was made and the window last retired.
+    since_upkeep: usize,
+    pub(super) commits: u64,
+    pub(super) conflicts: u64,
+    pub(super) groups: u64,
+}
+
+/// What became of the group that failed.
+#[derive(Clone, Debug)]
+struct Failure {
+    first: Timestamp,
+    last: Timestamp,
+    error: Arc<Error>,
+}
+
+/// Decided commits that wait for the leader, ascending.
+#[derive(Debug)]
+struct Queue {
+    commits: Vec<Commit>,
+    /// The keys of each, for watchers.
+    keys: Vec<(Timestamp, Arc<[Bytes]>)>,
+    changes: Vec<TableChange>,
+    durability: Durability,
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        let durability = Durability::Buffered;
+        Self { commits: Vec::new(), keys: Vec::new(), changes: Vec::new(), durability }
+    }
+}
+
+/// Keeps everybody but its holder from committing.
+#[derive(Debug)]
+struct Gate {
+    id: GateId,
+    until: Option<Instant>,
+}
+
+/// Who holds the gate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct GateId(u64);
+
+/// A commit that is ready to be decided.
+#[derive(Debug)]
+pub(super) struct Proposal {
+    /// Sorted by key, each key once.
+    pub(super) writes: Vec<Write>,
+    /// The keys of `writes`.
+    pub(super) keys: Arc<[Bytes]>,
+    /// Ranges declared as written.
+    pub(super) marks: Vec<KeyRange>,
+    pub(super) change: Option<Change>,
+    pub(super) durability: Durability,
+    /// Whether it comes from a write transaction that is registered as open.
+    pub(super) from_writer: bool,
+}
+
+/// What a proposal does to the version table.
+#[derive(Debug)]
+pub(super) enum Change {
+    Save(Version, Metadata),
+    Delete(Vec<Version>),
+}
+
+impl Proposal {
+    /// A commit that only changes the catalog.
+    pub(super) fn catalog_only(change: Option<Change>, durability: Durability) -> Self {
+        Self {
+            writes: Vec::new(),
+            keys: Arc::new([]),
+            marks: Vec::new(),
+            change,
+            durability,
+            from_writer: false,
+        }
+    }
+}
+
+impl Pipeline {
+    pub(super) fn new(last_ts: Timestamp, numbers: Numbers, catalog: Vec<CatalogWrite>) -> Self {
+        let state = State {
+            closed: false,
+            failure: None,
+            last_ts,
+            decided: last_ts,
+            numbers,
+            index: ConflictIndex::default(),
+            queue: Queue::default(),
+            leading: false,
+            sleeping: 0,
+            gate: None,
+            next_gate: 0,
+            catalog,
+            retention: Arc::new(Retention::everything()),
+            since_upkeep: 0,
+            commits: 0,
+            conflicts: 0,
+            groups: 0,
+        };
+        Self {
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+            decided: AtomicU64::new(last_ts.get()),
+            window: AtomicUsize::new(0),
+            oldest_writer: AtomicU64::new(u64::MAX),
+            poisoned: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    /// Whether writes are refused because an outcome is unknown; as good as
+    /// what [`State::check`] says, without the lock.
+    pub(super) fn is_poisoned(&self) -> bool {
+        self.poisoned.load(Ordering::Acquire)
+    }
+
+    /// The newest timestamp that is published and settled.
+    pub(super) fn decided(&self) -> Timestamp {
+        Timestamp::new(self.decided.load(Ordering::SeqCst))
+    }
+
+    /// Takes the lock once the engine is well and the gate, unless it is
+    /// `mine`, is open.
+    pub(super) fn enter(&self, mine: Option<GateId>) -> Result<MutexGuard<'_, State>> {
+        let mut state = self.lock();
+        loop {
+            state.check()?;
+            let Some(gate) = state.gate.as_ref().filter(|gate| Some(gate.id) != mine) else {
+                return Ok(state);
+            };
+            match gate.until.map(|until| until.saturating_duration_since(Instant::now())) {
+                Some(left) if left.is_zero() => state.gate = None,
+                left => state = self.sleep(state, left),
+            }
+        }
+    }
+
+    /// Closes the gate to everybody else, and waits until what was decided
+    /// before is published.
+    pub(super) fn close_gate(&self, until: Option<Instant>) -> Result<GateId> {
+        let mut state = self.enter(None)?;
+        let id = GateId(state.next_gate);
+        state.next_gate += 1;
+        state.gate = Some(Gate { id, until });
+        while state.decided < state.last_ts {
+            if let Err(e) = state.check() {
+                drop(state);
+                self.open_gate(id);
+                return Err(e);
+            }
+            state = self.sleep(state, None);
+        }
+        Ok(id)
+    }
+
+    pub(super) fn open_gate(&self, id: GateId) {
+        let mut state = self.lock();
+        if state.gate.as_ref().is_some_and(|gate| gate.id == id) {
+            state.gate = None;
+            self.wake(&state);
+        }
+    }
+
+    fn sleep<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        timeout: Option<std::time::Duration>,
+    ) -> MutexGuard<'a, State> {
+        state.sleeping += 1;
+        let mut state = match timeout {
+            Some(timeout) => self.changed.wait_timeout(state, timeout),
+            None => self.changed.wait(state),
+        };
+        state.sleeping -= 1;
+        state
+    }
+
+    fn wake(&self, state: &State) {
+        if state.sleeping > 0 {
+            self.changed.notify_all();
+        }
+    }
+
+    /// Waits until the commit at `ts`, which somebody else made, is visible or
+    /// has failed.
+    pub(super) fn wait_visible<'a>(&'a self, mut state: MutexGuard<'a, State>, ts: Timestamp) {
+        while state.decided < ts && state.failure.is_none() {
+            state = self.sleep(state, None);
+        }
+    }
+
+    /// Refuses everything from now on, once what was decided is settled.
+    /// Returns whether the engine was well until then.
+    pub(super) fn close(&self) -> bool {
+        let mut state = self.lock();
+        state.closed = true;
+        state.gate = None;
+        self.wake(&state);
+        while state.leading || (state.failure.is_none() && !state.queue.commits.is_empty()) {
+            state = self.sleep(state, None);
+        }
+        state.failure.is_none()
+    }
+
+    /// Refuses writes from now on: what is durable is no longer known.
+    pub(super) fn poison(&self, error: Error) -> Error {
+        let mut state = self.lock();
+        let at = Timestamp::MAX;
+        let failure = Failure { first: at, last: at, error: Arc::new(error) };
+        let outcome = failure.outcome(at);
+        self.fail(&mut state, failure);
+        outcome
+    }
+
+    fn fail(&self, state: &mut State, failure: Failure) {
+        state.failure.get_or_insert(failure);
+        self.poisoned.store(true, Ordering::Release);
+        self.wake(state);
+    }
+
+    /// Whether the end of a write transaction that read at `ts` may let go of a
+    /// part of the window that is worth the work.
+    pub(super) fn may_retire(&self, ts: Timestamp, open_writers: usize) -> bool {
+        match self.window.load(Ordering::Relaxed) {
+            0 => false,
+            commits if commits > 2 * RETIRE_COMMITS => {
+                open_writers == 0 || ts.get() <= self.oldest_writer.load(Ordering::Relaxed)
+            }
+            _ => open_writers == 0,
+        }
+    }
+
+    fn note_window(&self, state: &State) {
+        self.window.store(state.index.commits(), Ordering::Relaxed);
+    }
+
+    fn note_oldest_writer(&self, oldest: Option<Timestamp>) {
+        let oldest = oldest.map_or(u64::MAX, Timestamp::get);
+        self.oldest_writer.store(oldest, Ordering::Relaxed);
+    }
+}
+
+impl State {
+    /// Whether the engine takes writes.
+    pub(super) fn check(&self) -> Result<()> {
+        if self.closed {
+            return Err(Error::closed());
+        }
+        self.failure.as_ref().map_or(Ok(()), |failure| Err(failure.poisoned()))
+    }
+
+    pub(super) fn is_poisoned(&self) -> bool {
+        self.failure.is_some()
+    }
+
+    /// The newest timestamp that was assigned.
+    pub(super) fn assigned(&self) -> Timestamp {
+        self.last_ts
+    }
+}
+
+impl Failure {
+    fn poisoned(&self) -> Error {
+        let message = "an earlier write failed; reopen the database to go on";
+        Error::new(ErrorKind::Poisoned, message).caused_by(SharedError(self.error.clone()))
+    }
+
+    /// What the committer at `ts`, above `decided`, is told.
+    fn outcome(&self, ts: Timestamp) -> Error {
+        if ts < self.first || ts > self.last {
+            return self.poisoned();
+        }
+        let message = self.error.message().to_owned();
+        Error::new(self.error.kind(), message).caused_by(SharedError(self.error.clone()))
+    }
+}
+
+/// One error as the source of several.
+#[derive(Debug)]
+struct SharedError(Arc<Error>);
+
+impl std::fmt::Display for SharedError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for SharedError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&*self.0)
+    }
+}
+
+impl<S: Store> Inner<S> {
+    /// Gives a validated proposal its timestamp and sees it through until it
+    /// is visible.
+    pub(super) fn submit<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        proposal: Proposal,
+    ) -> Result<Timestamp> {
+        let ts = limits::next_ts(state.last_ts)?;
+        state.last_ts = ts;
+        let logged = self.history_is_kept();
+        let preserve = if logged { Some(ts.prev()) } else { state.numbers.newest_pin() };
+        let mut catalog = std::mem::take(&mut state.catalog);
+        let change = proposal.change.map(|change| match change {
+            Change::Save(v, metadata) => TableChange::Save(VersionInfo::new(v, ts, metadata)),
+            Change::Delete(gone) => TableChange::Delete(gone),
+        });
+        if let Some(change) = change {
+            change.catalog(&mut catalog);
+            state.numbers.apply(&change);
+            state.queue.changes.push(change);
+        }
+        if !proposal.keys.is_empty() || !proposal.marks.is_empty() {
+            state.commits += 1;
+            state.index.enter(ts, proposal.keys.clone(), proposal.marks);
+        }
+        let writes = proposal.writes;
+        state.queue.commits.push(Commit { ts, writes, catalog, preserve, logged });
+        state.queue.keys.push((ts, proposal.keys));
+        state.queue.durability = state.queue.durability.max(proposal.durability);
+        if state.leading {
+            self.follow(state, ts, proposal.durability, proposal.from_writer)
+        } else {
+            self.lead(state, ts, proposal.from_writer)
+        }
+    }
+
+    /// Waits for the leader; takes over if it steps down before `ts` is done.
+    fn follow<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        ts: Timestamp,
+        durability: Durability,
+        from_writer: bool,
+    ) -> Result<Timestamp> {
+        let pipeline = &self.pipeline;
+        if durability == Durability::Buffered {
+            drop(state);
+            for spin in 0..SPINS {
+                if pipeline.decided() >= ts {
+                    return Ok(ts);
+                }
+                if spin % 8 == 7 { std::thread::yield_now() } else { std::hint::spin_loop() }
+            }
+            state = pipeline.lock();
+        }
+        loop {
+            if state.decided >= ts {
+                return Ok(ts);
+            }
+            if let Some(failure) = &state.failure {
+                return Err(failure.outcome(ts));
+            }
+            if !state.leading {
+                return self.lead(state, ts, from_writer);
+            }
+            state = pipeline.sleep(state, None);
+        }
+    }
+
+    /// Applies what is queued, group by group. `ts` is in the first one.
+    fn lead<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        ts: Timestamp,
+        from_writer: bool,
+    ) -> Result<Timestamp> {
+        let pipeline = &self.pipeline;
+        state.leading = true;
+        for round in 1.. {
+            let queue = std::mem::take(&mut state.queue);
+            let (first, last) = match (queue.commits.first(), queue.commits.last()) {
+                (Some(first), Some(last)) => (first.ts, last.ts),
+                _ => break,
+            };
+            state.since_upkeep += queue.commits.len();
+            let due =
+                state.since_upkeep >= UPKEEP_COMMITS.max(state.retention.snapshots().len() / 8);
+            if due {
+                state.since_upkeep = 0;
+            }
+            let retention = state.retention.clone();
+            drop(state);
+
+            let guard = LeaderGuard { pipeline, first, last };
+            let retention = if due { Arc::new(self.retention()) } else { retention };
+            let Queue { commits, keys, changes, durability } = queue;
+            let writes = keys.iter().map(|(_, keys)| keys.len()).sum();
+            let result = self.store.apply(Group { commits, durability, retention: &retention });
+            if let Err(error) = result {
+                return Err(guard.fail(error, ts));
+            }
+            self.publish(last, changes);
+            if !self.watch.is_empty() {
+                for (ts, keys) in &keys {
+                    self.watch.notify(*ts, |range| touches(keys, range));
+                }
+            }
+            std::mem::forget(guard);
+
+            // Everything at or below `last` is published: a writer that these
+            // two do not count reads there or above.
+            let alone = self.watermark.open_writers() <= usize::from(from_writer);
+            let oldest = if due && !alone { self.watermark.oldest_writer() } else { None };
+            state = pipeline.lock();
+            state.decided = last;
+            pipeline.decided.store(last.get(), Ordering::SeqCst);
+            state.groups += 1;
+            if alone || due {
+                let upto = oldest.map_or(last, |oldest| oldest.min(last));
+                state.index.retire(upto, RETIRE_COMMITS);
+            }
+            if due {
+                state.retention = retention;
+            }
+            pipeline.note_window(&state);
+            if alone || due {
+                pipeline.note_oldest_writer(oldest);
+            }
+            self.maintenance.note_writes(writes);
+            let more = !state.queue.commits.is_empty();
+            if !more || round >= ROUNDS_MAX {
+                break;
+            }
+            pipeline.wake(&state);
+        }
+        state.leading = false;
+        pipeline.wake(&state);
+        debug_assert!(state.decided >= ts, "the leader's own commit was in its first group");
+        Ok(ts)
+    }
+
+    /// Makes a group visible. Where it changes the version table, both change
+    /// as one for who looks at the table.
+    fn publish(&self, ts: Timestamp, changes: Vec<TableChange>) {
+        if changes.is_empty() {
+            self.store.publish(ts);
+            return;
+        }
+        let deletes = changes.iter().any(|c| matches!(c, TableChange::Delete(_)));
+        let mut table = self.table.write();
+        self.store.publish(ts);
+        for change in changes {
+            table.versions.apply(change);
+        }
+        self.note_pins(&table);
+        drop(table);
+        if deletes {
+            self.maintenance.ask();
+        }
+    }
+
+    /// Forgets what no open write transaction can conflict with any more, in
+    /// steps that hold the lock shortly.
+    pub(super) fn retire_window(&self) {
+        loop {
+            let mut state = self.pipeline.lock();
+            // Loaded before the shards are walked: a writer that is missed
+            // there reads at this timestamp or above.
+            let decided = state.decided;
+            let oldest = self.watermark.oldest_writer();
+            let upto = oldest.map_or(decided, |oldest| oldest.min(decided));
+            let all = state.index.take_if_below(upto);
+            let done = all.is_some() || state.index.retire(upto, RETIRE_COMMITS);
+            self.pipeline.note_window(&state);
+            self.pipeline.note_oldest_writer(oldest);
+            drop(state);
+            if done {
+                return;
+            }
+        }
+    }
+}
+
+fn touches(sorted: &[Bytes], range: &KeyRange) -> bool {
+    let from = sorted.partition_point(|k| k < range.start());
+    sorted.get(from).is_some_and(|k| range.contains(k))
+}
+
+/// Settles a group whose leader failed, or unwinds out of a store that broke
+/// its contract.
+struct LeaderGuard<'a> {
+    pipeline: &'a Pipeline,
+    first: Timestamp,
+    last: Timestamp,
+}
+
+impl LeaderGuard<'_> {
+    /// The error for the committer at `ts`, after everybody else got theirs.
+    fn fail(self, error: Error, ts: Timestamp) -> Error {
+        let failure = self.settle(error);
+        std::mem::forget(self);
+        failure.outcome(ts)
+    }
+
+    fn settle(&self, error: Error) -> Failure {
+        let mut state = self.pipeline.lock();
+        let failure = Failure { first: self.first, last: self.last, error: Arc::new(error) };
+        state.queue = Queue::default();
+        state.leading = false;
+        self.pipeline.fail(&mut state, failure.clone());
+        failure
+    }
+}
+
+impl Drop for LeaderGuard<'_> {
+    fn drop(&mut self) {
+        self.settle(Error::new(ErrorKind::CommitUnknown, "the store panicked in a commit"));
+    }
+}

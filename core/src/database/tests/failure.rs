@@ -1,0 +1,132 @@
+//! Failed writes, failed fsyncs, panicking stores, and closing.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use super::*;
+
+#[test]
+fn failed_apply_is_unknown_to_its_group_and_poisons_the_rest() -> TestResult {
+    let (db, store) = open()?;
+    put(&db, "a", "1")?;
+    let hold = Arc::new(Mutex::new(()));
+    let held = hold.lock().unwrap();
+    {
+        let mut state = store.state();
+        state.hold_apply = Some(hold.clone());
+        state.fail_apply = Some(ErrorKind::CommitUnknown);
+    }
+    thread::scope(|scope| {
+        let leader = scope.spawn(|| put(&db, "a", "2"));
+        while db.stats().unwrap().commits < 2 {
+            thread::yield_now();
+        }
+        let follower = scope.spawn(|| put(&db, "b", "2"));
+        while db.stats().unwrap().commits < 3 {
+            thread::yield_now();
+        }
+        drop(held);
+        assert_eq!(kind(leader.join().unwrap()), Some(ErrorKind::CommitUnknown));
+        assert_eq!(kind(follower.join().unwrap()), Some(ErrorKind::Poisoned));
+    });
+    store.state().fail_apply = None;
+    assert_eq!(kind(db.begin_write()), Some(ErrorKind::Poisoned));
+    assert_eq!(kind(db.save_version()), Some(ErrorKind::Poisoned));
+    assert_eq!(kind(db.sync()), Some(ErrorKind::Poisoned));
+    assert_eq!(get(&db.begin_read()?, "a").as_deref(), Some("1"), "reads go on");
+    assert!(db.stats()?.poisoned);
+    db.close()
+}
+
+#[test]
+fn failed_apply_that_is_certain_says_so() -> TestResult {
+    let (db, store) = open()?;
+    store.state().fail_apply = Some(ErrorKind::Io);
+    assert_eq!(kind(put(&db, "a", "1")), Some(ErrorKind::Io));
+    assert_eq!(kind(put(&db, "a", "1")), Some(ErrorKind::Poisoned));
+    Ok(())
+}
+
+#[test]
+fn failed_sync_is_unknown_and_poisons() -> TestResult {
+    let (db, store) = open()?;
+    store.state().fail_sync = true;
+    assert_eq!(kind(db.sync()), Some(ErrorKind::CommitUnknown));
+    assert_eq!(kind(db.begin_write()), Some(ErrorKind::Poisoned));
+    Ok(())
+}
+
+#[test]
+fn store_that_panics_in_apply_wedges_nobody() -> TestResult {
+    let (db, store) = open()?;
+    store.state().panic_in_apply = true;
+    let unwound = catch_unwind(AssertUnwindSafe(|| put(&db, "a", "1")));
+    assert!(unwound.is_err());
+    assert_eq!(kind(put(&db, "a", "1")), Some(ErrorKind::Poisoned));
+    assert_eq!(db.stats()?.open_snapshots, 0);
+    db.close()
+}
+
+#[test]
+fn panic_in_a_transaction_leaves_no_trace() -> TestResult {
+    let (db, _) = open()?;
+    let unwound = catch_unwind(AssertUnwindSafe(|| {
+        let mut txn = db.begin_write().unwrap();
+        txn.put(b"a", "1").unwrap();
+        panic!("in user code");
+    }));
+    assert!(unwound.is_err());
+    let stats = db.stats()?;
+    assert_eq!((stats.open_writes, stats.open_snapshots, stats.window_commits), (0, 0, 0));
+    assert_eq!(get(&db.begin_read()?, "a"), None);
+    Ok(())
+}
+
+#[test]
+fn after_close_every_call_answers_closed() -> TestResult {
+    let (db, _) = open()?;
+    put(&db, "a", "1")?;
+    let (read, mut write) = (db.begin_read()?, db.begin_write()?);
+    write.put(b"a", "2")?;
+    let watcher = db.watch(KeyRange::all())?;
+    db.close()?;
+    db.close()?;
+    let closed = Some(ErrorKind::Closed);
+    assert_eq!(kind(db.begin_read()), closed);
+    assert_eq!(kind(db.begin_write()), closed);
+    assert_eq!(kind(db.versions()), closed);
+    assert_eq!(kind(db.save_version()), closed);
+    assert_eq!(kind(db.revert()), closed);
+    assert_eq!(kind(db.stats()), closed);
+    assert_eq!(kind(db.prune()), closed);
+    assert_eq!(kind(read.get(b"a")), closed);
+    assert_eq!(kind(read.range(..).next().unwrap()), closed);
+    assert_eq!(kind(write.put(b"a", "3")), closed);
+    assert_eq!(kind(watcher.wait()), closed);
+    assert_eq!(kind(write.commit()), closed);
+    Ok(())
+}
+
+#[test]
+fn close_waits_for_what_was_decided() -> TestResult {
+    let (db, store) = open()?;
+    let hold = Arc::new(Mutex::new(()));
+    let held = hold.lock().unwrap();
+    store.state().hold_apply = Some(hold.clone());
+    thread::scope(|scope| {
+        let commit = scope.spawn(|| put(&db, "a", "1"));
+        while db.stats().unwrap().commits < 1 {
+            thread::yield_now();
+        }
+        let close = scope.spawn(|| db.close());
+        while db.stats().is_ok() {
+            thread::yield_now();
+        }
+        drop(held);
+        commit.join().unwrap()?;
+        close.join().unwrap()
+    })?;
+    assert_eq!(store.state().commits.len(), 1);
+    Ok(())
+}

@@ -1,0 +1,454 @@
+//! The transactions of a [`Database`](super::Database).
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::iter::FusedIterator;
+use std::sync::{Arc, MutexGuard};
+
+use bytes::Bytes;
+
+use crate::store::{Previous, Snapshot, Write};
+use crate::sync::Mutex;
+use crate::sync::atomic::Ordering;
+use crate::{
+    CommitInfo, Durability, Error, Isolation, KeyRange, ReadTxn, Result, Store, Timestamp,
+    TxnOptions, WriteConflicts, WriteTxn,
+};
+
+use super::conflict::Footprint;
+use super::merge::Merge;
+use super::pipeline::{GateId, Proposal, State};
+use super::read_set::{Observation, ReadSet};
+use super::write_set::{OwnRange, WriteSet};
+use super::{Inner, limits};
+
+/// Transactions that observed more than this are validated in steps of this
+/// many probes before they take the lock for good, so that they do not keep
+/// others from committing meanwhile.
+#[cfg(not(test))]
+const VALIDATE_STEP: usize = 64;
+/// Small, so that tests go in steps.
+#[cfg(test)]
+const VALIDATE_STEP: usize = 2;
+
+/// A registered snapshot: what is common to all transactions.
+pub(super) struct View<S: Store> {
+    inner: Arc<Inner<S>>,
+    snapshot: S::Snapshot,
+    slot: super::watermark::Slot,
+    gate: Option<GateId>,
+}
+
+impl<S: Store> View<S> {
+    /// Registers what `take` takes, within the critical section.
+    pub(super) fn register(
+        inner: &Arc<Inner<S>>,
+        writer: bool,
+        take: impl FnOnce() -> Result<S::Snapshot>,
+    ) -> Result<Self> {
+        let (snapshot, slot) = inner.watermark.register(writer, take, Snapshot::ts)?;
+        Ok(Self { inner: inner.clone(), snapshot, slot, gate: None })
+    }
+
+    /// The same view, which opens the gate when it ends.
+    pub(super) fn holding(mut self, gate: GateId) -> Self {
+        self.gate = Some(gate);
+        self
+    }
+
+    pub(super) fn snapshot(&self) -> &S::Snapshot {
+        &self.snapshot
+    }
+
+    pub(super) fn ts(&self) -> Timestamp {
+        self.snapshot.ts()
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<crate::Record>> {
+        self.inner.check_open()?;
+        limits::check_key(key)?;
+        self.snapshot.get(key)
+    }
+
+    fn range<'a>(&'a self, range: &KeyRange, own: OwnRange<'a>) -> DatabaseRange<'a, S> {
+        let merge = Merge::new(self.snapshot.range(range), own);
+        DatabaseRange { inner: &self.inner, merge, done: false, tracker: None }
+    }
+}
+
+impl<S: Store> Drop for View<S> {
+    fn drop(&mut self) {
+        let inner = &*self.inner;
+        inner.watermark.release(&self.slot);
+        if let Some(gate) = self.gate {
+            inner.pipeline.open_gate(gate);
+        }
+        if self.slot.is_writer()
+            && inner.pipeline.may_retire(self.ts(), inner.watermark.open_writers())
+        {
+            inner.retire_window();
+        }
+    }
+}
+
+impl<S: Store> Inner<S> {
+    /// A view of the head.
+    pub(super) fn view(self: &Arc<Self>, writer: bool) -> Result<View<S>> {
+        View::register(self, writer, || self.store.snapshot())
+    }
+}
+
+/// A read transaction of a [`Database`](super::Database).
+pub struct DatabaseRead<S: Store>(View<S>);
+
+impl<S: Store> DatabaseRead<S> {
+    pub(super) fn new(view: View<S>) -> Self {
+        Self(view)
+    }
+}
+
+impl<S: Store> ReadTxn for DatabaseRead<S> {
+    type Range<'a> = DatabaseRange<'a, S>;
+
+    fn read_ts(&self) -> Timestamp {
+        self.0.ts()
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>> {
+        Ok(self.0.get(key)?.map(|record| record.value))
+    }
+
+    fn range(&self, range: impl Into<KeyRange>) -> DatabaseRange<'_, S> {
+        self.0.range(&range.into(), OwnRange::default())
+    }
+}
+
+/// A write transaction of a [`Database`](super::Database).
+pub struct DatabaseWrite<S: Store> {
+    view: View<S>,
+    writes: WriteSet,
+    /// A lock and not a cell, so that the transaction and its iterators can be
+    /// shared between threads.
+    reads: Mutex<ReadSet>,
+    isolation: Isolation,
+    write_conflicts: WriteConflicts,
+    durability: Durability,
+    /// Whether to hand down what was read with what is written.
+    keeps_seen: bool,
+}
+
+impl<S: Store> DatabaseWrite<S> {
+    pub(super) fn new(view: View<S>, options: &TxnOptions) -> Self {
+        Self {
+            writes: WriteSet::default(),
+            reads: Mutex::default(),
+            isolation: options.isolation,
+            write_conflicts: options.write_conflicts,
+            durability: view.inner.durability(options.durability),
+            keeps_seen: view.inner.has_pins.load(Ordering::Relaxed),
+            view,
+        }
+    }
+
+    pub(super) fn snapshot(&self) -> S::Snapshot {
+        self.view.snapshot.clone()
+    }
+
+    fn is_validated(&self) -> bool {
+        self.isolation == Isolation::Serializable
+    }
+
+    fn write(&mut self, key: &[u8], value: Option<Bytes>) -> Result<()> {
+        self.view.inner.check_open()?;
+        limits::check_key(key)?;
+        limits::check_value(value.as_deref().unwrap_or_default())?;
+        self.writes.put(key, value, self.view.inner.options.max_txn_bytes)
+    }
+}
+
+impl<S: Store> ReadTxn for DatabaseWrite<S> {
+    type Range<'a> = DatabaseRange<'a, S>;
+
+    fn read_ts(&self) -> Timestamp {
+        self.view.ts()
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>> {
+        if let Some(own) = self.writes.get(key) {
+            self.view.inner.check_open()?;
+            return Ok(own.clone());
+        }
+        let record = self.view.get(key)?;
+        if self.is_validated() {
+            let seen = match &record {
+                _ if !self.keeps_seen => Previous::Unknown,
+                Some(record) => Previous::Record(record.clone()),
+                None => Previous::Absent,
+            };
+            self.reads.lock().add_key(key, seen);
+        }
+        Ok(record.map(|record| record.value))
+    }
+
+    fn range(&self, range: impl Into<KeyRange>) -> DatabaseRange<'_, S> {
+        let range = range.into();
+        let mut items = self.view.range(&range, self.writes.range(&range));
+        if self.is_validated() && !range.is_empty() {
+            let id = self.reads.lock().open(range);
+            items.tracker = Some(Tracker { reads: &self.reads, id, seen: Observation::default() });
+        }
+        items
+    }
+}
+
+impl<S: Store> WriteTxn for DatabaseWrite<S> {
+    type SnapshotReads<'a> = DatabaseSnapshotReads<'a, S>;
+
+    fn put(&mut self, key: &[u8], value: impl Into<Bytes>) -> Result<()> {
+        self.write(key, Some(value.into()))
+    }
+
+    fn delete(&mut self, key: &[u8]) -> Result<()> {
+        self.write(key, None)
+    }
+
+    fn mark_read(&mut self, range: impl Into<KeyRange>) -> Result<()> {
+        self.view.inner.check_open()?;
+        if self.is_validated() {
+            self.reads.lock().add_range(range.into());
+        }
+        Ok(())
+    }
+
+    fn mark_written(&mut self, range: impl Into<KeyRange>) -> Result<()> {
+        self.view.inner.check_open()?;
+        self.writes.mark(range.into());
+        Ok(())
+    }
+
+    fn snapshot_reads(&self) -> DatabaseSnapshotReads<'_, S> {
+        DatabaseSnapshotReads { view: &self.view, writes: &self.writes }
+    }
+
+    fn commit(self) -> Result<CommitInfo> {
+        let inner = &*self.view.inner;
+        inner.check_open()?;
+        if self.writes.is_empty() {
+            return Ok(CommitInfo::new(None));
+        }
+        let mut reads = self.reads.lock();
+        reads.finish();
+        let (writes, marks) = self.writes.into_parts();
+        let keys: Arc<[Bytes]> = writes.keys().cloned().collect();
+        let writes = into_writes(writes, &mut reads, self.keeps_seen);
+        let detect = self.write_conflicts == WriteConflicts::Detect;
+        let footprint = Footprint {
+            read_ts: self.view.ts(),
+            reads: &reads,
+            writes: if detect { &keys } else { &[] },
+            marks: if detect { &marks } else { &[] },
+        };
+        let state = inner.validate(&footprint, self.view.gate)?;
+        let proposal = Proposal {
+            writes,
+            keys,
+            marks,
+            change: None,
+            durability: self.durability,
+            from_writer: true,
+        };
+        let commit_ts = inner.submit(state, proposal)?;
+        Ok(CommitInfo::new(Some(commit_ts)))
+    }
+
+    fn discard(self) {}
+}
+
+/// The write set as the store wants it. What was read is handed down with what
+/// is written: validation is about to prove that it still stands.
+fn into_writes(
+    writes: BTreeMap<Bytes, Option<Bytes>>,
+    reads: &mut ReadSet,
+    keeps_seen: bool,
+) -> Vec<Write> {
+    let with_previous = |(key, value): (Bytes, Option<Bytes>)| {
+        let previous = if keeps_seen { reads.take_seen(&key) } else { Previous::Unknown };
+        Write { key, value, previous }
+    };
+    writes.into_iter().map(with_previous).collect()
+}
+
+impl<S: Store> Inner<S> {
+    /// Takes the pipeline's lock with the transaction validated against every
+    /// commit so far.
+    fn validate(&self, txn: &Footprint<'_>, gate: Option<GateId>) -> Result<MutexGuard<'_, State>> {
+        let mut since = txn.read_ts;
+        if txn.len() > VALIDATE_STEP {
+            since = self.validate_in_steps(txn)?;
+        }
+        let mut state = self.pipeline.enter(gate)?;
+        match state.index.validate(txn, since) {
+            None => Ok(state),
+            Some(conflict) => Err(self.lose(state, conflict)),
+        }
+    }
+
+    /// Validates against the commits up to the timestamp that comes back,
+    /// letting others in between the steps.
+    fn validate_in_steps(&self, txn: &Footprint<'_>) -> Result<Timestamp> {
+        let state = self.pipeline.lock();
+        let upto = state.assigned();
+        drop(state);
+        if upto <= txn.read_ts {
+            return Ok(txn.read_ts);
+        }
+        let (keys, ranges) = (txn.reads.points().len(), txn.reads.ranges().len());
+        for first in (0..keys).step_by(VALIDATE_STEP) {
+            let part = first..keys.min(first + VALIDATE_STEP);
+            let state = self.pipeline.lock();
+            if let Some(conflict) = state.index.validate_keys(txn, txn.read_ts, part) {
+                return Err(self.lose(state, conflict));
+            }
+        }
+        for first in (0..ranges).step_by(VALIDATE_STEP) {
+            let part = first..ranges.min(first + VALIDATE_STEP);
+            let mut state = self.pipeline.lock();
+            if let Some(conflict) = state.index.validate_ranges(txn, txn.read_ts, part) {
+                return Err(self.lose(state, conflict));
+            }
+        }
+        let writes = txn.writes.len();
+        for first in (0..writes).step_by(VALIDATE_STEP) {
+            let part = first..writes.min(first + VALIDATE_STEP);
+            let state = self.pipeline.lock();
+            if let Some(conflict) = state.index.validate_writes(txn, txn.read_ts, part) {
+                return Err(self.lose(state, conflict));
+            }
+        }
+        let mut state = self.pipeline.lock();
+        match state.index.validate_marks(txn, txn.read_ts) {
+            Some(conflict) => Err(self.lose(state, conflict)),
+            None => Ok(upto),
+        }
+    }
+
+    /// Tells the loser once the winner is visible.
+    fn lose(&self, mut state: MutexGuard<'_, State>, conflict: crate::ConflictInfo) -> Error {
+        state.conflicts += 1;
+        self.pipeline.wait_visible(state, conflict.commit_ts);
+        Error::from_conflict(conflict)
+    }
+}
+
+/// A view of a write transaction whose reads are not validated.
+pub struct DatabaseSnapshotReads<'t, S: Store> {
+    view: &'t View<S>,
+    writes: &'t WriteSet,
+}
+
+impl<S: Store> ReadTxn for DatabaseSnapshotReads<'_, S> {
+    type Range<'a>
+        = DatabaseRange<'a, S>
+    where
+        Self: 'a;
+
+    fn read_ts(&self) -> Timestamp {
+        self.view.ts()
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>> {
+        if let Some(own) = self.writes.get(key) {
+            self.view.inner.check_open()?;
+            return Ok(own.clone());
+        }
+        Ok(self.view.get(key)?.map(|record| record.value))
+    }
+
+    fn range(&self, range: impl Into<KeyRange>) -> DatabaseRange<'_, S> {
+        let range = range.into();
+        self.view.range(&range, self.writes.range(&range))
+    }
+}
+
+/// The keys of a range with their values, from both ends.
+///
+/// After an `Err` it has ended.
+#[must_use]
+pub struct DatabaseRange<'a, S: Store> {
+    inner: &'a Inner<S>,
+    merge: Merge<'a, <S::Snapshot as Snapshot>::Range<'a>>,
+    done: bool,
+    tracker: Option<Tracker<'a>>,
+}
+
+/// Narrows what a range observed to where the iterator went.
+struct Tracker<'a> {
+    reads: &'a Mutex<ReadSet>,
+    id: u64,
+    seen: Observation,
+}
+
+impl Drop for Tracker<'_> {
+    fn drop(&mut self) {
+        self.reads.lock().close(self.id, std::mem::take(&mut self.seen));
+    }
+}
+
+impl<S: Store> DatabaseRange<'_, S> {
+    fn step(
+        &mut self,
+        advance: impl FnOnce(&mut Self) -> Option<Result<(Bytes, Bytes)>>,
+        end: impl FnOnce(&mut Observation) -> &mut Option<Bytes>,
+    ) -> Option<Result<(Bytes, Bytes)>> {
+        if self.done {
+            return None;
+        }
+        let item = match self.inner.check_open() {
+            Ok(()) => advance(self),
+            Err(e) => Some(Err(e)),
+        };
+        self.done = !matches!(item, Some(Ok(_)));
+        if let Some(tracker) = &mut self.tracker {
+            match &item {
+                Some(Ok((key, _))) => *end(&mut tracker.seen) = Some(key.clone()),
+                _ => tracker.seen.all = true,
+            }
+        }
+        item
+    }
+}
+
+impl<S: Store> Iterator for DatabaseRange<'_, S> {
+    type Item = Result<(Bytes, Bytes)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.step(|range| range.merge.next(), |seen| &mut seen.front)
+    }
+}
+
+impl<S: Store> DoubleEndedIterator for DatabaseRange<'_, S> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        self.step(|range| range.merge.next_back(), |seen| &mut seen.back)
+    }
+}
+
+impl<S: Store> FusedIterator for DatabaseRange<'_, S> {}
+
+macro_rules! debug_with_read_ts {
+    ($($name:ident $(<$lifetime:lifetime>)?),*) => {$(
+        impl<S: Store> fmt::Debug for $name<$($lifetime,)? S> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let mut s = f.debug_struct(stringify!($name));
+                s.field("read_ts", &self.read_ts()).finish_non_exhaustive()
+            }
+        }
+    )*};
+}
+
+debug_with_read_ts!(DatabaseRead, DatabaseWrite, DatabaseSnapshotReads<'_>);
+
+impl<S: Store> fmt::Debug for DatabaseRange<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DatabaseRange").field("done", &self.done).finish_non_exhaustive()
+    }
+}
