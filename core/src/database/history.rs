@@ -42,23 +42,22 @@ impl<S: Store> Inner<S> {
         if ts == head.ts() {
             return Ok(head);
         }
-        let kept = table.history_since.is_some_and(|since| since <= ts);
-        if kept || table.versions.has_pin(ts) {
-            return self.store.snapshot_at(ts);
-        }
-        let message = match table.history_since {
-            None => format!("timestamp {ts} is no saved version, and no history is kept"),
-            Some(since) => {
-                format!("timestamp {ts} is no saved version, and history is kept since {since}")
-            }
-        };
-        Err(Error::new(ErrorKind::HistoryPruned, message))
+        if table.keeps(ts) { self.store.snapshot_at(ts) } else { Err(table.not_kept(ts)) }
     }
 
     pub(super) fn diff(self: &Arc<Self>, from: At, to: At, range: &KeyRange) -> Result<Diff> {
         self.check_open()?;
+        if from == to && from == At::Head {
+            return Ok(Diff::new(std::iter::empty()));
+        }
         let table = self.table.read();
         let (from, to) = (self.view_in(&table, from)?, self.view_in(&table, to)?);
+        // A head that was overtaken while the other state was looked up is not
+        // kept: what changed since may not be known.
+        let older = from.ts().min(to.ts());
+        if from.ts() != to.ts() && !table.keeps(older) {
+            return Err(table.not_kept(older));
+        }
         drop(table);
         let inner = self.clone();
         let snapshots = (from.snapshot().clone(), to.snapshot().clone());
@@ -80,16 +79,8 @@ impl<S: Store> Inner<S> {
         if to <= from {
             return Ok(Changes::new(std::iter::empty()));
         }
-        let kept = table.history_since.is_some_and(|since| since <= from);
-        if !kept {
-            let since = table.history_since;
-            let message = match since {
-                None => "no history is kept: open the database with a History option".to_owned(),
-                Some(since) => format!(
-                    "the commits after {from} are asked for, and history is kept since {since}"
-                ),
-            };
-            return Err(Error::new(ErrorKind::HistoryPruned, message));
+        if !table.has_history(from) {
+            return Err(table.not_kept(from));
         }
         let view = self.view_in(&table, At::Timestamp(to))?;
         let changes = self.store.changes(from, view.snapshot())?;
@@ -162,6 +153,27 @@ impl<S: Store> Inner<S> {
             }
         }
         Ok(writes)
+    }
+}
+
+impl Table {
+    /// Whether every timestamp from this one on is kept, and the commits after
+    /// it are logged.
+    fn has_history(&self, ts: Timestamp) -> bool {
+        self.history_since.is_some_and(|since| since <= ts)
+    }
+
+    /// Whether the state at `ts` stays readable.
+    fn keeps(&self, ts: Timestamp) -> bool {
+        self.has_history(ts) || self.versions.has_pin(ts)
+    }
+
+    fn not_kept(&self, ts: Timestamp) -> Error {
+        let kept = match self.history_since {
+            None => "without the History option only saved versions and the head are".to_owned(),
+            Some(since) => format!("history is kept since timestamp {since}"),
+        };
+        Error::new(ErrorKind::HistoryPruned, format!("timestamp {ts} is not kept: {kept}"))
     }
 }
 

@@ -61,8 +61,8 @@ use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Mutex, RwLock};
 use crate::{
     At, Changes, CommitInfo, Connection, Diff, Durability, Error, ErrorKind, History, KeyRange,
-    Options, PruneReport, Result, Retention, SaveOptions, Stats, Store, Timestamp, TxnOptions,
-    VerifyReport, Version, VersionSet, WatchHub, Watcher,
+    MAX_TXN_BYTES, Options, PruneReport, Result, Retention, SaveOptions, Stats, Store, Timestamp,
+    TxnOptions, VerifyReport, Version, VersionSet, WatchHub, Watcher,
 };
 
 use maintenance::Maintenance;
@@ -127,7 +127,8 @@ impl<S: Store> Database<S> {
     ///
     /// # Errors
     /// As [`Store::recover`], and `Corrupted` if the catalog cannot be read.
-    pub fn open(store: S, options: Options) -> Result<Self> {
+    pub fn open(store: S, mut options: Options) -> Result<Self> {
+        options.max_txn_bytes = options.max_txn_bytes.min(MAX_TXN_BYTES);
         let recovered = store.recover()?;
         let (versions, kept_since) =
             versions::read_catalog(&recovered).map_err(|e| e.in_backend(store.name()))?;
