@@ -1,9 +1,44 @@
 //! Transactions, conflict detection, versions and retention of the Vellum
 //! key-value engine.
 //!
-//! Three tiers, one direction: users call the traits [`Connection`],
-//! [`ReadTxn`], [`WriteTxn`] and [`VersionSet`]; [`Database`] implements them
-//! once; it runs over any [`Store`]. [`AnyConnection`] hides which.
+//! Three tiers, one direction:
+//!
+//! ```text
+//!  users, layers, conformance        call
+//!  API     Connection · ReadTxn · WriteTxn · VersionSet
+//!  engine  Database<S>               implements the API once, over
+//!  SPI     Store · Snapshot          which backends implement
+//! ```
+//!
+//! # For users
+//! A [`Connection`] begins transactions and saves versions. A write
+//! transaction is serializable unless asked otherwise; if it loses to another
+//! one it fails with a [conflict](ErrorKind::Conflict) that says what
+//! happened, and [`transact`](ConnectionExt::transact) runs it again. Bring
+//! the extension traits into scope for the conveniences:
+//!
+//! ```
+//! use vellum_core::{Connection, ConnectionExt, Result, WriteTxnExt};
+//!
+//! /// Adds one to a counter, whatever other threads do.
+//! fn increment(db: &impl Connection) -> Result<()> {
+//!     db.transact(|txn| {
+//!         txn.update(b"hits", |old| {
+//!             let hits = old.and_then(|v| std::str::from_utf8(v).ok()?.parse().ok()).unwrap_or(0u64);
+//!             Some((hits + 1).to_string().into())
+//!         })?;
+//!         Ok(())
+//!     })
+//! }
+//! ```
+//!
+//! This crate has no backend: `vellum` has two, and [`AnyConnection`] chooses
+//! among them at run time.
+//!
+//! # For authors of backends
+//! Implement [`Store`] and [`Snapshot`], an ordered map that keeps several
+//! records per key, and [`Database::open`] makes it a database whose isolation
+//! it cannot break. Then run `vellum-conformance` on it.
 #![forbid(unsafe_code)]
 
 mod any;
