@@ -3,7 +3,7 @@
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicUsize, Ordering, fence};
 use crate::sync::{Condvar, Mutex};
 use crate::{Error, KeyRange, Result, Timestamp};
 
@@ -112,11 +112,15 @@ impl WatchHub {
         watchers.retain(|w| w.strong_count() > 0);
         watchers.push(Arc::downgrade(&shared));
         self.count.store(watchers.len(), Ordering::SeqCst);
+        // The caller looks at the head next: a commit that it does not see
+        // there will find this watcher.
+        fence(Ordering::SeqCst);
         Watcher { shared }
     }
 
     /// Whether nobody watches, so that there is no need to call
-    /// [`notify`](Self::notify).
+    /// [`notify`](Self::notify). Ask after the commit became visible, with a
+    /// sequentially consistent fence between.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.count.load(Ordering::SeqCst) == 0

@@ -11,6 +11,8 @@ use crate::{
     Timestamp, TxnOptions, Version, WriteTxn,
 };
 
+use crate::sync::{Mutation, is_broken};
+
 use super::pipeline::{Change, GateId, Pipeline, Proposal};
 use super::txn::{DatabaseWrite, View};
 use super::versions::not_found;
@@ -20,6 +22,10 @@ impl<S: Store> Inner<S> {
     /// A view of any state that can be named.
     pub(super) fn view_at(self: &Arc<Self>, at: At) -> Result<View<S>> {
         self.check_open()?;
+        if is_broken(Mutation::LookUpWithoutTable) {
+            let table = self.table.read().clone();
+            return self.view_in(&table, at);
+        }
         self.view_in(&self.table.read(), at)
     }
 

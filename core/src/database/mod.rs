@@ -44,9 +44,11 @@ mod history;
 mod limits;
 mod maintenance;
 mod merge;
+#[cfg(all(test, loom))]
+mod models;
 mod pipeline;
 mod read_set;
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests;
 mod txn;
 mod versions;
@@ -58,7 +60,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::{Mutex, RwLock};
+use crate::sync::{Mutation, Mutex, RwLock, is_broken};
 use crate::{
     At, Changes, CommitInfo, Connection, Diff, Durability, Error, ErrorKind, History, KeyRange,
     MAX_TXN_BYTES, Options, PruneReport, Result, Retention, SaveOptions, Stats, Store, Timestamp,
@@ -114,7 +116,7 @@ struct Inner<S> {
 }
 
 /// What is saved and kept, as far as it is visible.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Table {
     versions: Versions,
     /// Every timestamp at or above this one is readable, and the commits above
@@ -198,7 +200,12 @@ impl<S: Store> Inner<S> {
         let pins = table.versions.pins();
         let horizon = table.history_since.unwrap_or(head);
         drop(table);
-        Retention::new(pins, self.watermark.snapshots(), horizon)
+        let snapshots = self.watermark.snapshots();
+        let horizon = match is_broken(Mutation::HeadAfterWalk) {
+            true => self.pipeline.decided(),
+            false => horizon,
+        };
+        Retention::new(pins, snapshots, horizon)
     }
 
     fn close(&self) -> Result<()> {

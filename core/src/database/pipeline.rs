@@ -27,14 +27,13 @@
 //! 4. While the gate is held, only its holder enters.
 
 use std::sync::Arc;
-use std::sync::MutexGuard;
 use std::time::Instant;
 
 use bytes::Bytes;
 
 use crate::store::{CatalogWrite, Commit, Group, Write};
-use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use crate::sync::{Condvar, Mutex};
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
+use crate::sync::{Condvar, Mutation, Mutex, MutexGuard, is_broken, yield_now};
 use crate::{
     Durability, Error, ErrorKind, KeyRange, Metadata, Result, Retention, Store, Timestamp, Version,
     VersionInfo,
@@ -50,7 +49,11 @@ const ROUNDS_MAX: usize = 16;
 
 /// How often a waiting committer looks before it sleeps, where no fsync stands
 /// between: a hand-over costs far more than a short group takes.
+#[cfg(not(loom))]
 const SPINS: usize = 64;
+/// A model need not look twice.
+#[cfg(loom)]
+const SPINS: usize = 1;
 
 /// Commits between two looks at what can be retired or has become dead.
 const UPKEEP_COMMITS: usize = 32;
@@ -277,7 +280,7 @@ impl Pipeline {
     }
 
     fn wake(&self, state: &State) {
-        if state.sleeping > 0 {
+        if state.sleeping > 0 && !is_broken(Mutation::WakeNobody) {
             self.changed.notify_all();
         }
     }
@@ -438,13 +441,16 @@ impl<S: Store> Inner<S> {
         from_writer: bool,
     ) -> Result<Timestamp> {
         let pipeline = &self.pipeline;
+        if is_broken(Mutation::AcknowledgeAtOnce) {
+            return Ok(ts);
+        }
         if durability == Durability::Buffered {
             drop(state);
             for spin in 0..SPINS {
                 if pipeline.decided() >= ts {
                     return Ok(ts);
                 }
-                if spin % 8 == 7 { std::thread::yield_now() } else { std::hint::spin_loop() }
+                if spin % 8 == 7 { yield_now() } else { std::hint::spin_loop() }
             }
             state = pipeline.lock();
         }
@@ -490,11 +496,20 @@ impl<S: Store> Inner<S> {
             let retention = if due { Arc::new(self.retention()) } else { retention };
             let Queue { commits, keys, changes, durability } = queue;
             let writes = keys.iter().map(|(_, keys)| keys.len()).sum();
+            if is_broken(Mutation::PublishBeforeApply) {
+                self.store.publish(last);
+            }
             let result = self.store.apply(Group { commits, durability, retention: &retention });
             if let Err(error) = result {
                 return Err(guard.fail(error, ts));
             }
             self.publish(last, changes);
+            // Who counts itself, as a writer or a watcher, has a fence before it
+            // looks at the head. Publishing, a fence, and counting make that
+            // store buffering, of which one side at least sees the other.
+            if !is_broken(Mutation::CountWithoutFence) {
+                fence(Ordering::SeqCst);
+            }
             if !self.watch.is_empty() {
                 for (ts, keys) in &keys {
                     self.watch.notify(*ts, |range| touches(keys, range));

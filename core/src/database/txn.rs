@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::iter::FusedIterator;
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::store::{Previous, Snapshot, Write};
-use crate::sync::Mutex;
 use crate::sync::atomic::Ordering;
+use crate::sync::{Mutex, MutexGuard};
 use crate::{
     CommitInfo, Durability, Error, Isolation, KeyRange, ReadTxn, Result, Store, Timestamp,
     TxnOptions, WriteConflicts, WriteTxn,

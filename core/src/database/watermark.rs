@@ -9,12 +9,15 @@
 
 use std::collections::VecDeque;
 
-use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicUsize, Ordering, fence};
+use crate::sync::{Mutation, Mutex, is_broken};
 use crate::{Result, Timestamp};
 
 /// More shards than cores take turns to begin; each costs a lock to walk.
+#[cfg(not(loom))]
 const SHARDS: usize = 16;
+#[cfg(loom)]
+const SHARDS: usize = 2;
 
 /// Counts of open transactions by timestamp, sharded by thread.
 #[derive(Debug)]
@@ -67,11 +70,24 @@ impl Watermark {
         ts: impl FnOnce(&T) -> Timestamp,
     ) -> Result<(T, Slot)> {
         let shard = thread_shard();
-        if writer {
+        let count_late = is_broken(Mutation::CountAfterSnapshot);
+        if writer && !count_late {
+            self.writers.fetch_add(1, Ordering::SeqCst);
+            // Pairs with the fence after publishing: this transaction is
+            // counted, or has seen what was published.
+            fence(Ordering::SeqCst);
+        }
+        let (mut open, taken) = if is_broken(Mutation::SnapshotBeforeShard) {
+            let taken = take();
+            (self.shard(shard).open.lock(), taken)
+        } else {
+            let open = self.shard(shard).open.lock();
+            (open, take())
+        };
+        if writer && count_late {
             self.writers.fetch_add(1, Ordering::SeqCst);
         }
-        let mut open = self.shard(shard).open.lock();
-        match take() {
+        match taken {
             Ok(snapshot) => {
                 let ts = ts(&snapshot);
                 open.snapshots.add(ts);
@@ -101,7 +117,8 @@ impl Watermark {
     }
 
     /// Write transactions that are open, those that are about to take their
-    /// snapshot included.
+    /// snapshot included. After publishing and a fence, the ones that are not
+    /// counted read at what was published or above.
     pub(super) fn open_writers(&self) -> usize {
         self.writers.load(Ordering::SeqCst)
     }
