@@ -1,1 +1,37 @@
 //! The log-structured backend of the Vellum key-value engine, on fjall.
+//!
+//! Current records stand in one keyspace, `head`, under their plain keys, so
+//! that current reads and writes go at fjall's own speed; records that were
+//! superseded while something could still see them stand in another, `history`.
+//! Timestamps are Vellum's own. fjall's optimistic transactions are not used.
+//!
+//! - `directory`, `horizon`, `journal`: creating and recovering so that nothing
+//!   that was acknowledged is lost, or it is noticed;
+//! - `layout`, `keyspaces`: which bytes stand where;
+//! - `store`, `group`: committing;
+//! - `snapshot`, `changes`: reading;
+//! - `prune`, `verify`: upkeep.
+#![forbid(unsafe_code)]
+
+mod builder;
+mod changes;
+mod directory;
+mod ends;
+mod error;
+mod group;
+mod horizon;
+mod journal;
+mod keyspaces;
+mod layout;
+mod prune;
+mod snapshot;
+mod store;
+mod verify;
+
+pub use builder::{Builder, open};
+pub use directory::FORMAT_VERSION;
+pub use snapshot::{LsmRange, LsmSnapshot};
+pub use store::LsmStore;
+
+/// A database on disk.
+pub type LsmDatabase = vellum_core::Database<LsmStore>;

@@ -1,0 +1,149 @@
+//! One group of commits as one batch of fjall.
+//!
+//! # What stands where
+//! For every key, with `head(k)` its record in `head` if there is one, and
+//! `history(k)` its records in `history`:
+//! 1. every record in `history(k)` is older than `head(k)`;
+//! 2. if there is no `head(k)`, the newest in `history(k)` is a tombstone, or
+//!    there is none;
+//! 3. a record that a retained timestamp sees is in one of the two.
+//!
+//! A commit that preserves nothing writes to `head` alone, without reading:
+//! superseded records just go. Only a delete must leave a tombstone in
+//! `history` if something may stand there, or the second rule would break.
+//!
+//! A commit that preserves `p` moves each record that it supersedes, and that
+//! `p` sees, into `history`, and notes the key as touched since `p`. A record
+//! younger than `p` is not seen by anything retained, and its key was noted
+//! when it was written. So a key pays once for each retained timestamp.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use fjall::OwnedWriteBatch;
+use vellum_core::{Commit, Previous, Record, Result, Timestamp, Write};
+
+use crate::layout::{self, GROUP, GroupRecord};
+use crate::store::Open;
+
+/// Collects the writes of a group.
+pub(crate) struct Batch<'a> {
+    open: &'a Open,
+    batch: OwnedWriteBatch,
+    /// What the commits of this group that were added so far wrote, where a
+    /// later one may supersede it; `None` is a delete. Only kept if there are
+    /// several commits.
+    own: Option<HashMap<Bytes, Option<Record>>>,
+}
+
+impl<'a> Batch<'a> {
+    pub(crate) fn new(open: &'a Open, commits: &[Commit]) -> Self {
+        let items = commits.iter().map(|commit| commit.writes.len() + commit.catalog.len());
+        let own = commits.len() > 1 && commits.iter().any(|commit| commit.preserve.is_some());
+        Self {
+            open,
+            batch: OwnedWriteBatch::with_capacity(
+                open.keyspaces.db.clone(),
+                items.sum::<usize>() + 1,
+            ),
+            own: own.then(HashMap::new),
+        }
+    }
+
+    /// Adds a commit, newer than those before.
+    pub(crate) fn add(&mut self, commit: &Commit) -> Result<()> {
+        for write in &commit.writes {
+            match commit.preserve {
+                Some(preserve) => self.preserve(write, commit.ts, preserve)?,
+                None => self.overwrite(write, commit.ts),
+            }
+            if let Some(own) = &mut self.own {
+                let record =
+                    write.value.as_ref().map(|v| Record { ts: commit.ts, value: v.clone() });
+                own.insert(write.key.clone(), record);
+            }
+        }
+        let keyspaces = &self.open.keyspaces;
+        for entry in &commit.catalog {
+            let key = layout::catalog_key(&entry.key);
+            match &entry.value {
+                Some(value) => self.batch.insert(&keyspaces.meta, key, value.clone()),
+                None => self.batch.remove(&keyspaces.meta, key),
+            }
+        }
+        if commit.logged {
+            let writes = commit.writes.iter().map(|w| (&w.key[..], w.value.is_some()));
+            let key = layout::encode_ts(commit.ts);
+            self.batch.insert(&keyspaces.log, key, layout::encode_log(writes));
+        }
+        Ok(())
+    }
+
+    /// Adds the group record: the batch is complete.
+    pub(crate) fn finish(mut self, record: &GroupRecord) -> OwnedWriteBatch {
+        self.batch.insert(&self.open.keyspaces.meta, GROUP, record.encode());
+        self.batch
+    }
+
+    /// Writes over whatever stands there.
+    fn overwrite(&mut self, write: &Write, ts: Timestamp) {
+        let is_delete = self.put_head(write, ts);
+        if is_delete && self.open.has_history.load(Ordering::Relaxed) {
+            self.put_history(&write.key, ts, None);
+        }
+    }
+
+    /// Writes over what stands there, and keeps it if `preserve` sees it.
+    fn preserve(&mut self, write: &Write, ts: Timestamp, preserve: Timestamp) -> Result<()> {
+        let superseded = self.superseded(write)?;
+        if superseded.is_none() && write.value.is_none() {
+            return Ok(());
+        }
+        let is_delete = self.put_head(write, ts);
+        let is_seen = superseded.as_ref().is_none_or(|record| record.ts <= preserve);
+        if is_seen {
+            let key = layout::touched_key(preserve, &write.key);
+            self.batch.insert(&self.open.keyspaces.touched, key, Bytes::new());
+        }
+        if let Some(record) = superseded {
+            if is_seen {
+                self.put_history(&write.key, record.ts, Some(&record.value));
+            }
+            if is_delete {
+                self.put_history(&write.key, ts, None);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes to `head`, and says whether that was a delete.
+    fn put_head(&mut self, write: &Write, ts: Timestamp) -> bool {
+        let head = &self.open.keyspaces.head;
+        match &write.value {
+            Some(value) => {
+                self.batch.insert(head, write.key.clone(), layout::encode_record(ts, value));
+            }
+            None => self.batch.remove(head, write.key.clone()),
+        }
+        write.value.is_none()
+    }
+
+    fn put_history(&mut self, key: &[u8], ts: Timestamp, value: Option<&Bytes>) {
+        self.open.has_history.store(true, Ordering::Relaxed);
+        let value = value.map_or(Vec::new(), |value| layout::encode_record(ts, value));
+        self.batch.insert(&self.open.keyspaces.history, layout::history_key(key, ts), value);
+    }
+
+    /// The record that a write supersedes.
+    fn superseded(&self, write: &Write) -> Result<Option<Record>> {
+        if let Some(own) = self.own.as_ref().and_then(|own| own.get(&write.key)) {
+            return Ok(own.clone());
+        }
+        match &write.previous {
+            Previous::Absent => Ok(None),
+            Previous::Record(record) => Ok(Some(record.clone())),
+            Previous::Unknown => self.open.keyspaces.newest_record(&write.key),
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The fjall database and its keyspaces.
+
+use bytes::Bytes;
+use fjall::config::FilterPolicy;
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable};
+use vellum_core::{Record, Result};
+
+use crate::error::{corrupted, engine};
+use crate::layout::{self, GROUP, GroupRecord};
+
+/// The open database. Snapshots hold it, so it is closed when the store and
+/// the last snapshot are gone.
+pub(crate) struct Keyspaces {
+    pub(crate) db: Database,
+    /// The group record and the catalog.
+    pub(crate) meta: Keyspace,
+    /// Each key's newest record, if that is a value.
+    pub(crate) head: Keyspace,
+    /// Superseded records and tombstones that something retained may see.
+    pub(crate) history: Keyspace,
+    /// The keys that were written since each retained timestamp.
+    pub(crate) touched: Keyspace,
+    /// The keys of each commit, while history is kept.
+    pub(crate) log: Keyspace,
+}
+
+const META: &str = "meta";
+const HEAD: &str = "head";
+const HISTORY: &str = "history";
+const TOUCHED: &str = "touched";
+const LOG: &str = "log";
+
+/// What the caller may tune.
+#[derive(Clone, Debug)]
+pub(crate) struct Tuning {
+    pub(crate) cache_bytes: u64,
+    pub(crate) memtable_bytes: u64,
+    pub(crate) journal_bytes: u64,
+    pub(crate) worker_threads: usize,
+}
+
+impl Keyspaces {
+    /// Creates the keyspaces of a new database, `meta` first.
+    pub(crate) fn create(db: Database, tuning: &Tuning) -> Result<Self> {
+        Self::each(db, tuning, |_, _| Ok(()))
+    }
+
+    /// Opens the keyspaces of an existing database, all of which must be there.
+    pub(crate) fn open(db: Database, tuning: &Tuning) -> Result<Self> {
+        Self::each(db, tuning, |db, name| match db.keyspace_exists(name) {
+            true => Ok(()),
+            false => Err(corrupted(format!("keyspace {name} is missing"))),
+        })
+    }
+
+    fn each(
+        db: Database,
+        tuning: &Tuning,
+        check: impl Fn(&Database, &str) -> Result<()>,
+    ) -> Result<Self> {
+        let open = |name: &str| {
+            check(&db, name)?;
+            let options = || options(name, tuning);
+            db.keyspace(name, options).map_err(engine(format!("opening keyspace {name}")))
+        };
+        Ok(Self {
+            meta: open(META)?,
+            head: open(HEAD)?,
+            history: open(HISTORY)?,
+            touched: open(TOUCHED)?,
+            log: open(LOG)?,
+            db,
+        })
+    }
+
+    /// The record of `key` in `head`, seen by `reader`.
+    pub(crate) fn head_record(
+        &self,
+        reader: &fjall::Snapshot,
+        key: &[u8],
+    ) -> Result<Option<Record>> {
+        let value = reader.get(&self.head, key).map_err(engine("reading a key of head"))?;
+        decode(key, value)
+    }
+
+    /// The record of `key` in `head` as it is now: for the one who writes.
+    pub(crate) fn newest_record(&self, key: &[u8]) -> Result<Option<Record>> {
+        let value = self.head.get(key).map_err(engine("reading a key of head"))?;
+        decode(key, value)
+    }
+
+    /// The newest group; the zeroth in a new database.
+    pub(crate) fn group(&self) -> Result<GroupRecord> {
+        match self.meta.get(GROUP).map_err(engine("reading the group record"))? {
+            None => Ok(GroupRecord::default()),
+            Some(bytes) => {
+                GroupRecord::decode(&bytes).ok_or_else(|| corrupted("the group record in meta"))
+            }
+        }
+    }
+
+    /// Makes everything that was written survive power loss.
+    pub(crate) fn persist(&self) -> std::result::Result<(), fjall::Error> {
+        self.db.persist(PersistMode::SyncAll)
+    }
+}
+
+fn decode(key: &[u8], value: Option<fjall::UserValue>) -> Result<Option<Record>> {
+    let Some(value) = value else { return Ok(None) };
+    match layout::decode_record(&Bytes::from(value)) {
+        Some(record) => Ok(Some(record)),
+        None => Err(corrupted(format!("the record of key \"{}\" in head", key.escape_ascii()))),
+    }
+}
+
+fn options(name: &str, tuning: &Tuning) -> KeyspaceCreateOptions {
+    let options = KeyspaceCreateOptions::default().max_memtable_size(tuning.memtable_bytes);
+    match name {
+        // Points are read here alone.
+        HEAD | META => options,
+        _ => options.filter_policy(FilterPolicy::disabled()),
+    }
+}

@@ -1,0 +1,328 @@
+//! Reading at a timestamp: [`LsmSnapshot`] and its range.
+//!
+//! A snapshot is a native snapshot of fjall and a timestamp. At the timestamp
+//! that the native snapshot was taken at, `head` is all there is to read. At an
+//! older one, a key shows its record in `head` if that is old enough, and else
+//! the newest record in `history` that is.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use fjall::{Guard, Readable};
+use vellum_core::{KeyRange, Record, Result, Snapshot, Timestamp};
+
+use crate::ends::Ends;
+use crate::error::{corrupted, engine};
+use crate::keyspaces::Keyspaces;
+use crate::layout::{self, Past};
+
+/// The store at one timestamp. It keeps for itself what it sees, whatever is
+/// written or pruned, and keeps the files of the database open.
+#[derive(Clone)]
+pub struct LsmSnapshot {
+    keyspaces: Arc<Keyspaces>,
+    native: Arc<fjall::Snapshot>,
+    ts: Timestamp,
+    /// Whether `native` was taken at `ts`, so that `head` is all there is.
+    is_head: bool,
+}
+
+impl LsmSnapshot {
+    pub(crate) fn new(
+        keyspaces: Arc<Keyspaces>,
+        native: Arc<fjall::Snapshot>,
+        ts: Timestamp,
+        is_head: bool,
+    ) -> Self {
+        Self { keyspaces, native, ts, is_head }
+    }
+
+    pub(crate) fn native(&self) -> &fjall::Snapshot {
+        &self.native
+    }
+
+    pub(crate) fn keyspaces(&self) -> &Keyspaces {
+        &self.keyspaces
+    }
+
+    /// What `key` was at a timestamp at or below this snapshot's, tombstones
+    /// included: `None` if nothing is known of it there.
+    pub(crate) fn past(&self, key: &[u8], at: Timestamp) -> Result<Option<Past>> {
+        if let Some(record) = self.keyspaces.head_record(&*self.native, key)?
+            && record.ts <= at
+        {
+            return Ok(Some(Past { ts: record.ts, value: Some(record.value) }));
+        }
+        let (newest, oldest) = layout::history_of(key, at);
+        let mut records = self.native.range(&self.keyspaces.history, newest..=oldest);
+        records.next().map(|guard| decode_past(guard).map(|(_, past)| past)).transpose()
+    }
+}
+
+impl Snapshot for LsmSnapshot {
+    type Range<'a> = LsmRange;
+
+    fn ts(&self) -> Timestamp {
+        self.ts
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Record>> {
+        if self.is_head {
+            return self.keyspaces.head_record(&*self.native, key);
+        }
+        let past = self.past(key, self.ts)?;
+        Ok(past.and_then(|Past { ts, value }| Some(Record { ts, value: value? })))
+    }
+
+    fn range(&self, range: &KeyRange) -> LsmRange {
+        if range.is_empty() {
+            return LsmRange(Inner::Empty);
+        }
+        let head = self.native.range::<&[u8], _>(&self.keyspaces.head, range.as_bounds());
+        if self.is_head {
+            return LsmRange(Inner::Head(head));
+        }
+        let bounds = history_range(range);
+        let history = self.native.range::<Vec<u8>, _>(&self.keyspaces.history, bounds);
+        LsmRange(Inner::Past(Box::new(PastRange {
+            head: Ends::new(HeadRecords(head)),
+            history: Ends::new(Groups { records: Ends::new(Records(history)), at: self.ts }),
+            at: self.ts,
+        })))
+    }
+}
+
+/// The bounds of a range in `history`.
+pub(crate) fn history_range(range: &KeyRange) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
+    let (low, high) = layout::history_bounds(range);
+    let high = high.map_or(Bound::Unbounded, Bound::Excluded);
+    (Bound::Included(low), high)
+}
+
+impl fmt::Debug for LsmSnapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LsmSnapshot").field("ts", &self.ts).finish_non_exhaustive()
+    }
+}
+
+fn decode_head(guard: Guard) -> Result<(Bytes, Record)> {
+    let (key, value) = guard.into_inner().map_err(engine("reading a range of head"))?;
+    let (key, value) = (Bytes::from(key), Bytes::from(value));
+    match layout::decode_record(&value) {
+        Some(record) => Ok((key, record)),
+        None => Err(corrupted(format!("the record of key \"{}\" in head", key.escape_ascii()))),
+    }
+}
+
+pub(crate) fn decode_past(guard: Guard) -> Result<(Bytes, Past)> {
+    let (key, value) = guard.into_inner().map_err(engine("reading history"))?;
+    let (key, value) = (Bytes::from(key), Bytes::from(value));
+    layout::decode_history(&key, &value)
+        .ok_or_else(|| corrupted(format!("record \"{}\" in history", key.escape_ascii())))
+}
+
+/// The records of a range in an [`LsmSnapshot`], from both ends.
+pub struct LsmRange(Inner);
+
+enum Inner {
+    Empty,
+    Head(fjall::Iter),
+    Past(Box<PastRange>),
+}
+
+impl Iterator for LsmRange {
+    type Item = Result<(Bytes, Record)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match &mut self.0 {
+            Inner::Empty => None,
+            Inner::Head(head) => head.next().map(decode_head),
+            Inner::Past(range) => range.next(),
+        }
+    }
+}
+
+impl DoubleEndedIterator for LsmRange {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        match &mut self.0 {
+            Inner::Empty => None,
+            Inner::Head(head) => head.next_back().map(decode_head),
+            Inner::Past(range) => range.next_back(),
+        }
+    }
+}
+
+impl fmt::Debug for LsmRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LsmRange").finish_non_exhaustive()
+    }
+}
+
+/// Decodes the items of a native range of `head`.
+struct HeadRecords(fjall::Iter);
+
+impl Iterator for HeadRecords {
+    type Item = Result<(Bytes, Record)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next().map(decode_head)
+    }
+}
+
+impl DoubleEndedIterator for HeadRecords {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        self.0.next_back().map(decode_head)
+    }
+}
+
+/// Decodes the items of a native range of `history`.
+struct Records(fjall::Iter);
+
+impl Iterator for Records {
+    type Item = Result<(Bytes, Past)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next().map(decode_past)
+    }
+}
+
+impl DoubleEndedIterator for Records {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        self.0.next_back().map(decode_past)
+    }
+}
+
+/// What each key of `history` shows at one timestamp. A group of records is
+/// taken whole by the end that meets it first.
+struct Groups {
+    records: Ends<Records>,
+    at: Timestamp,
+}
+
+impl Iterator for Groups {
+    type Item = Result<(Bytes, Option<Past>)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (key, past) = match self.records.pop_front()? {
+            Ok(first) => first,
+            Err(e) => return Some(Err(e)),
+        };
+        // The newest come first: the first that is old enough is it.
+        let mut shown = (past.ts <= self.at).then_some(past);
+        while let Some(Ok((next, _))) = self.records.front()
+            && *next == key
+        {
+            if let Some(Ok((_, past))) = self.records.pop_front()
+                && shown.is_none()
+                && past.ts <= self.at
+            {
+                shown = Some(past);
+            }
+        }
+        Some(Ok((key, shown)))
+    }
+}
+
+impl DoubleEndedIterator for Groups {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        let (key, past) = match self.records.pop_back()? {
+            Ok(last) => last,
+            Err(e) => return Some(Err(e)),
+        };
+        // The oldest come first: the last that is old enough is it.
+        let mut shown = (past.ts <= self.at).then_some(past);
+        while let Some(Ok((next, _))) = self.records.back()
+            && *next == key
+        {
+            if let Some(Ok((_, past))) = self.records.pop_back()
+                && past.ts <= self.at
+            {
+                shown = Some(past);
+            }
+        }
+        Some(Ok((key, shown)))
+    }
+}
+
+/// `head` and `history` merged by key.
+struct PastRange {
+    head: Ends<HeadRecords>,
+    history: Ends<Groups>,
+    at: Timestamp,
+}
+
+/// Which side has the next key.
+enum Next {
+    Head,
+    History,
+    Both,
+}
+
+impl PastRange {
+    fn next(&mut self) -> Option<Shown> {
+        loop {
+            let side = side(self.head.front(), self.history.front(), false)?;
+            let head = if side.has_head() { self.head.pop_front() } else { None };
+            let past = if side.has_history() { self.history.pop_front() } else { None };
+            if let Some(shown) = show(head, past, self.at) {
+                return Some(shown);
+            }
+        }
+    }
+
+    fn next_back(&mut self) -> Option<Shown> {
+        loop {
+            let side = side(self.head.back(), self.history.back(), true)?;
+            let head = if side.has_head() { self.head.pop_back() } else { None };
+            let past = if side.has_history() { self.history.pop_back() } else { None };
+            if let Some(shown) = show(head, past, self.at) {
+                return Some(shown);
+            }
+        }
+    }
+}
+
+impl Next {
+    fn has_head(&self) -> bool {
+        matches!(self, Self::Head | Self::Both)
+    }
+
+    fn has_history(&self) -> bool {
+        matches!(self, Self::History | Self::Both)
+    }
+}
+
+type HeadItem = Result<(Bytes, Record)>;
+type PastItem = Result<(Bytes, Option<Past>)>;
+type Shown = Result<(Bytes, Record)>;
+
+/// Which side comes next; errors come first.
+fn side(head: Option<&HeadItem>, past: Option<&PastItem>, is_back: bool) -> Option<Next> {
+    Some(match (head, past) {
+        (None, None) => return None,
+        (Some(Ok((head, _))), Some(Ok((past, _)))) => match (head.cmp(past), is_back) {
+            (Ordering::Equal, _) => Next::Both,
+            (Ordering::Less, false) | (Ordering::Greater, true) => Next::Head,
+            _ => Next::History,
+        },
+        (Some(Err(_)), _) | (_, None) => Next::Head,
+        _ => Next::History,
+    })
+}
+
+/// What one key shows at `at`: its record in `head` if that is old enough, as
+/// all in `history` are older; else what `history` has.
+fn show(head: Option<HeadItem>, past: Option<PastItem>, at: Timestamp) -> Option<Shown> {
+    match (head, past) {
+        (Some(Err(e)), _) | (_, Some(Err(e))) => Some(Err(e)),
+        (Some(Ok((key, record))), _) if record.ts <= at => Some(Ok((key, record))),
+        (_, Some(Ok((key, past)))) => {
+            let Past { ts, value } = past?;
+            Some(Ok((key, Record { ts, value: value? })))
+        }
+        _ => None,
+    }
+}
