@@ -161,13 +161,13 @@ impl Builder {
             return Err(corrupted("the files of the storage engine are missing"));
         }
         let (horizon, durable) = Horizon::open(directory.path())?;
-        let journals = journal::inspect(&fjall, meta, durable)?;
+        let journals = journal::inspect(&fjall, meta, &horizon, durable)?;
         let keyspaces = Keyspaces::open(self.database(&fjall)?, &self.tuning)?;
         if keyspaces.meta.id() != meta {
             return Err(corrupted("keyspace meta is not the one that the marker names"));
         }
         let group = keyspaces.group()?;
-        let known = journals.newest.map_or(durable, |group| group.number.max(durable));
+        let known = journals.newest.map_or(0, |group| group.number).max(journals.durable);
         if group.number < known {
             return Err(corrupted(format!(
                 "group {known} was durable, and group {} is the newest that is left",

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use vellum_core::{ErrorKind, Result};
 
 use crate::error::{corrupted, error, io};
-use crate::horizon;
+use crate::horizon::{self, Horizon};
 
 /// The newest format that this build reads, and the one that it writes.
 pub const FORMAT_VERSION: u32 = 1;
@@ -46,7 +46,10 @@ impl Directory {
         let names = list(path)?;
         let marker = names.iter().flatten().any(|name| name == MARKER);
         if !marker {
-            let foreign = names.iter().flatten().find(|name| !OURS.contains(&name.as_str()));
+            // The lock comes first, so what stands without it is not ours.
+            let locked = names.iter().flatten().any(|name| name == LOCK);
+            let is_ours = |name: &&String| locked && OURS.contains(&name.as_str());
+            let foreign = names.iter().flatten().find(|name| !is_ours(name));
             if let Some(name) = foreign {
                 return Err(corrupted(format!(
                     "{} is not a Vellum database: it holds {name:?} and no file {MARKER}",
@@ -71,6 +74,7 @@ impl Directory {
         };
         let directory = Self { path: path.to_owned(), _lock: lock, meta };
         if directory.meta.is_none() {
+            sync_dir(path)?;
             directory.clear()?;
         }
         Ok(directory)
@@ -86,6 +90,10 @@ impl Directory {
 
     /// Removes what a creation that did not finish left.
     fn clear(&self) -> Result<()> {
+        if Horizon::names_a_group(&self.path) {
+            let path = self.path.display();
+            return Err(corrupted(format!("file {MARKER} of the database {path} is missing")));
+        }
         for name in [FJALL, horizon::FILE, MARKER_NEW] {
             let path = self.path.join(name);
             let removed =

@@ -45,13 +45,16 @@ fn kind_of(e: &fjall::Error) -> ErrorKind {
 }
 
 /// What is missing or ends too early inside a database is damage, and no
-/// failure of the system.
+/// failure of the system. A seek to before the start of a file that was cut off
+/// is an invalid input.
 fn kind_of_io(e: &std::io::Error) -> ErrorKind {
     use std::io::ErrorKind as Io;
     match e.kind() {
-        Io::NotFound | Io::UnexpectedEof | Io::InvalidData | Io::AlreadyExists => {
-            ErrorKind::Corrupted
-        }
+        Io::NotFound
+        | Io::UnexpectedEof
+        | Io::InvalidData
+        | Io::InvalidInput
+        | Io::AlreadyExists => ErrorKind::Corrupted,
         _ => ErrorKind::Io,
     }
 }

@@ -69,6 +69,11 @@ impl Horizon {
         }
     }
 
+    /// Whether a file stands there that names a group: creation leaves zero.
+    pub(crate) fn names_a_group(dir: &Path) -> bool {
+        Self::open(dir).is_ok_and(|(_, number)| number > 0)
+    }
+
     /// Notes that every group up to `number` is durable.
     pub(crate) fn write(&self, number: u64) -> Result<()> {
         let slot = number % 2;

@@ -34,6 +34,7 @@ use std::path::{Path, PathBuf};
 use vellum_core::Result;
 
 use crate::error::{corrupted, io};
+use crate::horizon::Horizon;
 use crate::layout::{GROUP, GroupRecord};
 
 /// How fjall names its journals.
@@ -50,15 +51,19 @@ const TRAILER: [u8; 4] = [b'F', b'J', b'L', 3];
 pub(crate) struct Journals {
     /// The newest group in them, if there is any.
     pub(crate) newest: Option<GroupRecord>,
+    /// The newest group that is known to be durable. It may stand in the tables
+    /// alone, which only fjall can tell.
+    pub(crate) durable: u64,
 }
 
 /// Reads the journals of the fjall database in `dir`, whose keyspace `meta` has
-/// this number, and cuts off a torn tail of the last. `horizon` is the newest
-/// group that is known to be durable.
+/// this number, and cuts off a torn tail of the last. `durable` is the newest
+/// group that the horizon knows to be durable.
 ///
-/// Returns an error, and changes nothing, where something durable is lost.
-pub(crate) fn inspect(dir: &Path, meta: u64, horizon: u64) -> Result<Journals> {
-    let mut found = Journals::default();
+/// Returns an error, and changes nothing, where something durable is lost. What
+/// only a tail that is cut off says goes into the horizon before.
+pub(crate) fn inspect(dir: &Path, meta: u64, horizon: &Horizon, durable: u64) -> Result<Journals> {
+    let mut found = Journals { newest: None, durable };
     let mut files = list(dir)?;
     let last = files.pop();
     for (id, path) in files {
@@ -75,14 +80,19 @@ pub(crate) fn inspect(dir: &Path, meta: u64, horizon: u64) -> Result<Journals> {
     if is_blank(&bytes, end) {
         return Ok(found);
     }
-    let durable = durable_further_on(&bytes, end, meta).max(horizon);
+    found.durable = durable_further_on(&bytes, end, meta).max(durable);
     // With no group in the journals, those before are in the tables.
-    if found.newest.is_some() && durable > newest {
+    if found.newest.is_some() && found.durable > newest {
         return Err(corrupted(format!(
-            "journal {name} cannot be read from byte {end}: groups {} to {durable} were durable \
-             and are lost",
-            newest + 1
+            "journal {name} cannot be read from byte {end}: groups {} to {} were durable and are \
+             lost",
+            newest + 1,
+            found.durable
         )));
+    }
+    if found.durable > durable {
+        horizon.write(found.durable)?;
+        horizon.sync()?;
     }
     let file = File::options().write(true).open(&path).map_err(io(format!("opening {name}")))?;
     file.set_len(end as u64).map_err(io(format!("cutting off the torn tail of {name}")))?;

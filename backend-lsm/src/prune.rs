@@ -12,7 +12,7 @@ use vellum_core::{PruneReport, Result, Retention, Timestamp};
 
 use crate::error::{corrupted, engine};
 use crate::keyspaces::Keyspaces;
-use crate::layout::{self, Past};
+use crate::layout;
 use crate::snapshot::decode_past;
 use crate::store::Open;
 
@@ -33,6 +33,7 @@ pub(crate) fn prune(open: &Open, keep: &Retention) -> Result<PruneReport> {
     sweep.log(&native, keep.horizon())?;
     let report = sweep.finish()?;
     drop(native);
+    open.refresh();
     if report.records_removed > 0 {
         open.note_empty_history()?;
     }
@@ -44,6 +45,13 @@ pub(crate) fn prune(open: &Open, keep: &Retention) -> Result<PruneReport> {
         }
     }
     Ok(report)
+}
+
+/// A record in `history`, without its value: a key may have very many.
+struct Old {
+    ts: Timestamp,
+    /// `None` is a tombstone.
+    value_len: Option<usize>,
 }
 
 /// Removes in batches.
@@ -61,7 +69,7 @@ impl<'a> Sweep<'a> {
 
     /// Every key's records in `history`, newest first.
     fn history(&mut self, native: &Snapshot, keep: &Retention) -> Result<()> {
-        let mut chain: Vec<Past> = Vec::new();
+        let mut chain: Vec<Old> = Vec::new();
         let mut of = Bytes::new();
         for guard in native.iter(&self.keyspaces.history) {
             let (key, past) = decode_past(guard)?;
@@ -70,7 +78,7 @@ impl<'a> Sweep<'a> {
                 chain.clear();
                 of = key;
             }
-            chain.push(past);
+            chain.push(Old { ts: past.ts, value_len: past.value.map(|value| value.len()) });
         }
         self.chain(native, keep, &of, &chain)
     }
@@ -80,28 +88,28 @@ impl<'a> Sweep<'a> {
         native: &Snapshot,
         keep: &Retention,
         key: &Bytes,
-        chain: &[Past],
+        chain: &[Old],
     ) -> Result<()> {
         if chain.is_empty() {
             return Ok(());
         }
         let head = self.keyspaces.head_record(native, key)?.map(|record| record.ts);
         let successors = std::iter::once(head).chain(chain.iter().map(|past| Some(past.ts)));
-        let is_dead = |(past, successor): (&Past, Option<Timestamp>)| {
-            keep.is_dead_to_pins(past.ts, successor)
-        };
+        let is_dead =
+            |(past, successor): (&Old, Option<Timestamp>)| keep.is_dead_to_pins(past.ts, successor);
         let mut dead: Vec<bool> = chain.iter().zip(successors).map(is_dead).collect();
         // A tombstone with nothing below it shows what would show without it.
         for (past, dead) in chain.iter().zip(&mut dead).rev() {
-            if !*dead && past.value.is_some() {
+            if !*dead && past.value_len.is_some() {
                 break;
             }
             *dead = true;
         }
-        for (past, _) in chain.iter().zip(dead).filter(|(_, dead)| *dead) {
-            let value = past.value.as_ref().map_or(0, Bytes::len);
+        // The oldest first: a batch may end anywhere, and a tombstone that went
+        // before what it hides would show it.
+        for (past, _) in chain.iter().zip(dead).rev().filter(|(_, dead)| *dead) {
             self.records += 1;
-            self.bytes += (key.len() + value) as u64;
+            self.bytes += (key.len() + past.value_len.unwrap_or(0)) as u64;
             let history = &self.keyspaces.history;
             self.batch.remove(history, layout::history_key(key, past.ts));
             self.commit_if_full()?;

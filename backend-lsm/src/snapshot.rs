@@ -51,16 +51,35 @@ impl LsmSnapshot {
     /// What `key` was at a timestamp at or below this snapshot's, tombstones
     /// included: `None` if nothing is known of it there.
     pub(crate) fn past(&self, key: &[u8], at: Timestamp) -> Result<Option<Past>> {
-        if let Some(record) = self.keyspaces.head_record(&*self.native, key)?
+        if let Some(record) = self.keyspaces.head_record(&self.native, key)?
             && record.ts <= at
         {
             return Ok(Some(Past { ts: record.ts, value: Some(record.value) }));
         }
+        self.newest_in_history(key, at)
+    }
+
+    /// The newest record of `key` in `history` at or below a timestamp.
+    fn newest_in_history(&self, key: &[u8], at: Timestamp) -> Result<Option<Past>> {
         let (newest, oldest) = layout::history_of(key, at);
-        let mut records = self.native.range(&self.keyspaces.history, newest..=oldest);
+        let mut records = self.history((Bound::Included(newest), Bound::Included(oldest)));
         records.next().map(|guard| decode_past(guard).map(|(_, past)| past)).transpose()
     }
+
+    /// A part of `history`; nothing, if the bounds meet.
+    fn history(&self, bounds: (Bound<Vec<u8>>, Bound<Vec<u8>>)) -> NativeRange {
+        if let (Bound::Excluded(low), Bound::Excluded(high)) = &bounds
+            && low >= high
+        {
+            return None.into_iter().flatten();
+        }
+        let range = self.native.range::<Vec<u8>, _>(&self.keyspaces.history, bounds);
+        Some(range).into_iter().flatten()
+    }
 }
+
+/// A native range, or nothing.
+type NativeRange = std::iter::Flatten<std::option::IntoIter<fjall::Iter>>;
 
 impl Snapshot for LsmSnapshot {
     type Range<'a> = LsmRange;
@@ -71,7 +90,7 @@ impl Snapshot for LsmSnapshot {
 
     fn get(&self, key: &[u8]) -> Result<Option<Record>> {
         if self.is_head {
-            return self.keyspaces.head_record(&*self.native, key);
+            return self.keyspaces.head_record(&self.native, key);
         }
         let past = self.past(key, self.ts)?;
         Ok(past.and_then(|Past { ts, value }| Some(Record { ts, value: value? })))
@@ -85,11 +104,9 @@ impl Snapshot for LsmSnapshot {
         if self.is_head {
             return LsmRange(Inner::Head(head));
         }
-        let bounds = history_range(range);
-        let history = self.native.range::<Vec<u8>, _>(&self.keyspaces.history, bounds);
         LsmRange(Inner::Past(Box::new(PastRange {
             head: Ends::new(HeadRecords(head)),
-            history: Ends::new(Groups { records: Ends::new(Records(history)), at: self.ts }),
+            history: Ends::new(Groups::new(self.clone(), range)),
             at: self.ts,
         })))
     }
@@ -179,7 +196,7 @@ impl DoubleEndedIterator for HeadRecords {
 }
 
 /// Decodes the items of a native range of `history`.
-struct Records(fjall::Iter);
+struct Records(NativeRange);
 
 impl Iterator for Records {
     type Item = Result<(Bytes, Past)>;
@@ -197,53 +214,108 @@ impl DoubleEndedIterator for Records {
 
 /// What each key of `history` shows at one timestamp. A group of records is
 /// taken whole by the end that meets it first.
+///
+/// A key may have very many records. After [`STEPS_MAX`] of them the rest is
+/// not stepped over: the one that shows is looked up, and the iterator is made
+/// again beyond the key.
 struct Groups {
+    snapshot: LsmSnapshot,
     records: Ends<Records>,
-    at: Timestamp,
+    /// The bounds of the range, and the keys that were taken from either end.
+    bounds: (Bound<Vec<u8>>, Bound<Vec<u8>>),
+    taken: (Option<Bytes>, Option<Bytes>),
+}
+
+/// A native range costs about as much as so many steps.
+const STEPS_MAX: usize = 8;
+
+type Group = Result<(Bytes, Option<Past>)>;
+
+impl Groups {
+    fn new(snapshot: LsmSnapshot, range: &KeyRange) -> Self {
+        let bounds = history_range(range);
+        let records = Ends::new(Records(snapshot.history(bounds.clone())));
+        Self { snapshot, records, bounds, taken: (None, None) }
+    }
+
+    /// Takes the group whose newest record comes next at the front.
+    fn take_front(&mut self) -> Option<Group> {
+        let first = self.records.pop_front()?;
+        // The newest come first: the first that is old enough is it.
+        Some(first.and_then(|(key, past)| {
+            let at = self.snapshot.ts;
+            let mut shown = (past.ts <= at).then_some(past);
+            let mut steps = 0;
+            while self.records.front().is_some_and(|item| is_of(item, &key)) {
+                if steps == STEPS_MAX {
+                    return self.skip(key, shown, true);
+                }
+                steps += 1;
+                let next = self.records.pop_front().transpose()?;
+                shown = shown.or(next.map(|(_, past)| past).filter(|past| past.ts <= at));
+            }
+            self.taken.0 = Some(key.clone());
+            Ok((key, shown))
+        }))
+    }
+
+    /// Takes the group whose oldest record comes next at the back.
+    fn take_back(&mut self) -> Option<Group> {
+        let last = self.records.pop_back()?;
+        // The oldest come first: the last that is old enough is it.
+        Some(last.and_then(|(key, past)| {
+            let at = self.snapshot.ts;
+            let mut shown = (past.ts <= at).then_some(past);
+            let mut steps = 0;
+            while self.records.back().is_some_and(|item| is_of(item, &key)) {
+                if steps == STEPS_MAX {
+                    return self.skip(key, None, false);
+                }
+                steps += 1;
+                let next = self.records.pop_back().transpose()?;
+                shown = next.map(|(_, past)| past).filter(|past| past.ts <= at).or(shown);
+            }
+            self.taken.1 = Some(key.clone());
+            Ok((key, shown))
+        }))
+    }
+
+    /// Goes on beyond `key`, whose record is looked up if it is not known.
+    fn skip(&mut self, key: Bytes, shown: Option<Past>, is_front: bool) -> Group {
+        let taken = if is_front { &mut self.taken.0 } else { &mut self.taken.1 };
+        *taken = Some(key.clone());
+        // The oldest and the newest record that a key can have bound it.
+        let low = self.taken.0.as_ref().map(|key| layout::history_key(key, Timestamp::ZERO));
+        let high = self.taken.1.as_ref().map(|key| layout::history_key(key, Timestamp::MAX));
+        let low = low.map_or_else(|| self.bounds.0.clone(), Bound::Excluded);
+        let high = high.map_or_else(|| self.bounds.1.clone(), Bound::Excluded);
+        // What either end had looked ahead at lies between them again.
+        self.records = Ends::new(Records(self.snapshot.history((low, high))));
+        let shown = match shown {
+            Some(past) => Some(past),
+            None => self.snapshot.newest_in_history(&key, self.snapshot.ts)?,
+        };
+        Ok((key, shown))
+    }
+}
+
+/// Whether an item is a record of `key`. Errors are of every key, so that they
+/// are met.
+fn is_of(item: &Result<(Bytes, Past)>, key: &Bytes) -> bool {
+    item.as_ref().map_or(true, |(of, _)| of == key)
 }
 
 impl Iterator for Groups {
-    type Item = Result<(Bytes, Option<Past>)>;
+    type Item = Group;
 
-    fn next(&mut self) -> Option<Self::Item> {
-        let (key, past) = match self.records.pop_front()? {
-            Ok(first) => first,
-            Err(e) => return Some(Err(e)),
-        };
-        // The newest come first: the first that is old enough is it.
-        let mut shown = (past.ts <= self.at).then_some(past);
-        while let Some(Ok((next, _))) = self.records.front()
-            && *next == key
-        {
-            if let Some(Ok((_, past))) = self.records.pop_front()
-                && shown.is_none()
-                && past.ts <= self.at
-            {
-                shown = Some(past);
-            }
-        }
-        Some(Ok((key, shown)))
+    fn next(&mut self) -> Option<Group> {
+        self.take_front()
     }
 }
 
 impl DoubleEndedIterator for Groups {
-    fn next_back(&mut self) -> Option<Self::Item> {
-        let (key, past) = match self.records.pop_back()? {
-            Ok(last) => last,
-            Err(e) => return Some(Err(e)),
-        };
-        // The oldest come first: the last that is old enough is it.
-        let mut shown = (past.ts <= self.at).then_some(past);
-        while let Some(Ok((next, _))) = self.records.back()
-            && *next == key
-        {
-            if let Some(Ok((_, past))) = self.records.pop_back()
-                && past.ts <= self.at
-            {
-                shown = Some(past);
-            }
-        }
-        Some(Ok((key, shown)))
+    fn next_back(&mut self) -> Option<Group> {
+        self.take_back()
     }
 }
 

@@ -135,6 +135,16 @@ impl Open {
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Current { native, ts };
     }
 
+    /// Lets go of what a prune removed, which the current native snapshot would
+    /// keep in the tables until the next commit. A group that is applied and not
+    /// yet published must not show; its publication does the same.
+    pub(crate) fn refresh(&self) {
+        let applied = self.applied.lock().unwrap_or_else(PoisonError::into_inner);
+        if applied.group.last_ts == self.current().ts {
+            self.publish(applied.group.last_ts);
+        }
+    }
+
     /// Forgets that `history` may hold something, if it holds nothing. Under the
     /// lock, so that no commit is about to write there.
     pub(crate) fn note_empty_history(&self) -> Result<()> {

@@ -5,7 +5,7 @@ use fjall::Readable;
 use vellum_core::{Result, Snapshot, Timestamp, VerifyReport};
 
 use crate::error::{corrupted, engine};
-use crate::layout::{self, GROUP};
+use crate::layout::{self, GROUP, GroupRecord};
 use crate::snapshot::{LsmSnapshot, decode_past};
 
 /// Reads every keyspace, which has fjall check every block, and checks what
@@ -64,9 +64,13 @@ pub(crate) fn verify(snapshot: &LsmSnapshot) -> Result<VerifyReport> {
         }
     }
     for guard in native.iter(&keyspaces.meta) {
-        let (key, _) = guard.into_inner().map_err(engine("reading meta"))?;
+        let (key, value) = guard.into_inner().map_err(engine("reading meta"))?;
         let key = Bytes::from(key);
-        if key != GROUP && layout::decode_catalog_key(&key).is_none() {
+        let is_known = match key == GROUP {
+            true => GroupRecord::decode(&value).is_some_and(|group| group.last_ts == newest),
+            false => layout::decode_catalog_key(&key).is_some(),
+        };
+        if !is_known {
             return Err(corrupted(format!("key \"{}\" in meta", key.escape_ascii())));
         }
     }

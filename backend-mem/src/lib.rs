@@ -1,1 +1,27 @@
-//! The memory backend of the Vellum key-value engine.
+//! The memory backend of the Vellum key-value engine: all its guarantees but
+//! durability.
+//!
+//! [`open`] gives a database; [`MemStore`] is the multi-version store under
+//! it. Records live in leaves of neighbouring keys that a concurrent skip list
+//! keeps in order; a read takes one short lock on one leaf, and none that a
+//! commit holds for longer than it takes to install one record.
+#![forbid(unsafe_code)]
+
+mod chain;
+mod fence;
+mod history;
+mod index;
+mod keys;
+mod leaf;
+mod open;
+mod order;
+mod snapshot;
+mod store;
+mod sync;
+#[cfg(test)]
+mod tests;
+mod verify;
+
+pub use open::{MemDatabase, open};
+pub use snapshot::{MemRange, MemSnapshot};
+pub use store::MemStore;

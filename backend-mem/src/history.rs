@@ -1,0 +1,172 @@
+//! [`History`]: what changed when, beside the records themselves.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use vellum_core::{Commit, CommittedWrites, KeyRange, Retention, Timestamp};
+
+/// The keys that were touched, by intervals of timestamps, and the log of
+/// commits.
+///
+/// # Touched keys
+/// Labels cut the timestamps into intervals: the set labelled `l` holds every
+/// key that a commit wrote after `l` and at or before the next label, however
+/// often. A commit that has to preserve a timestamp `p` above the last label
+/// opens an interval at `p`; every commit goes into the last interval. The
+/// lowest label is where knowledge begins: below it, all is unknown. If a
+/// commit has nothing to preserve, the intervals are of no use any more and
+/// are all retired, so that knowledge never has a hole.
+#[derive(Debug, Default)]
+pub(crate) struct History {
+    touched: BTreeMap<Timestamp, BTreeSet<Bytes>>,
+    /// Sets that wait for a prune to free them, outside the commit path.
+    retired: Vec<BTreeMap<Timestamp, BTreeSet<Bytes>>>,
+    log: VecDeque<Arc<CommittedWrites>>,
+    /// The newest commit that was dropped from the log.
+    log_dropped: Timestamp,
+}
+
+/// The interval that a commit goes into.
+#[derive(Debug)]
+pub(crate) struct Interval<'a> {
+    label: Timestamp,
+    keys: &'a mut BTreeSet<Bytes>,
+}
+
+impl Interval<'_> {
+    /// Notes a key that the commit wrote over a record at `superseded`. If
+    /// that one is in the interval too, the key is there already.
+    pub(crate) fn note(&mut self, key: &Bytes, superseded: Option<Timestamp>) {
+        if superseded.is_none_or(|ts| ts <= self.label) {
+            self.keys.insert(key.clone());
+        }
+    }
+}
+
+impl History {
+    /// The interval of a commit that preserves this timestamp.
+    pub(crate) fn interval(&mut self, preserve: Option<Timestamp>) -> Option<Interval<'_>> {
+        let Some(preserve) = preserve else {
+            if !self.touched.is_empty() {
+                self.retired.push(std::mem::take(&mut self.touched));
+            }
+            return None;
+        };
+        if self.touched.last_key_value().is_none_or(|(&last, _)| last < preserve) {
+            self.touched.insert(preserve, BTreeSet::new());
+        }
+        let (&label, keys) = self.touched.iter_mut().next_back()?;
+        Some(Interval { label, keys })
+    }
+
+    /// Keeps what the commit wrote for [`changes`](Self::changes).
+    pub(crate) fn log(&mut self, commit: &Commit) {
+        let writes = commit.writes.iter().map(|w| (w.key.clone(), w.value.clone())).collect();
+        self.log.push_back(Arc::new(CommittedWrites { commit_ts: commit.ts, writes }));
+    }
+
+    /// The keys in `range` that were written after `from` and at or before
+    /// `to`, ascending, and perhaps others of the same interval. `None` if
+    /// `from` lies below what is known.
+    pub(crate) fn touched(
+        &self,
+        from: Timestamp,
+        to: Timestamp,
+        range: &KeyRange,
+    ) -> Option<Vec<Bytes>> {
+        let (&first, _) = self.touched.range(..=from).next_back()?;
+        let mut keys = Vec::new();
+        if first < to && !range.is_empty() {
+            let mut intervals = 0;
+            for (_, touched) in self.touched.range(first..to) {
+                let before = keys.len();
+                keys.extend(touched.range::<[u8], _>(range.as_bounds()).cloned());
+                intervals += usize::from(keys.len() > before);
+            }
+            if intervals > 1 {
+                keys.sort_unstable();
+                keys.dedup();
+            }
+        }
+        Some(keys)
+    }
+
+    /// The logged commits after `from`, up to and including `to`, in order.
+    /// `None` if one of them may have been dropped.
+    pub(crate) fn changes(
+        &self,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Option<Vec<Arc<CommittedWrites>>> {
+        if from < self.log_dropped {
+            return None;
+        }
+        let begin = self.log.partition_point(|c| c.commit_ts <= from);
+        let end = self.log.partition_point(|c| c.commit_ts <= to).max(begin);
+        Some(self.log.range(begin..end).cloned().collect())
+    }
+
+    /// Drops what no retained timestamp needs, and joins intervals that no
+    /// retained timestamp divides; `last` is the newest commit. Returns what
+    /// was dropped, to be freed outside the lock.
+    pub(crate) fn prune(&mut self, keep: &Retention, last: Timestamp) -> impl Sized + use<> {
+        let mut dropped = std::mem::take(&mut self.retired);
+        let mut kept: BTreeMap<Timestamp, BTreeSet<Bytes>> = BTreeMap::new();
+        let mut old = BTreeMap::new();
+        let mut touched = std::mem::take(&mut self.touched).into_iter().peekable();
+        while let Some((label, keys)) = touched.next() {
+            // An interval is of use to those who read before its last commit.
+            let end = touched.peek().map_or(last, |&(next, _)| next);
+            if !keep.is_dead(label, Some(end)) {
+                kept.insert(label, keys);
+            } else if let Some(mut before) = kept.last_entry() {
+                join(before.get_mut(), keys);
+            } else {
+                old.insert(label, keys);
+            }
+        }
+        drop(touched);
+        self.touched = kept;
+        dropped.push(old);
+        let logged = self.log.partition_point(|c| c.commit_ts <= keep.horizon());
+        let log: Vec<_> = self.log.drain(..logged).collect();
+        if let Some(last) = log.last() {
+            self.log_dropped = last.commit_ts;
+        }
+        self.log.shrink_to(self.log.len().saturating_mul(2));
+        (dropped, log)
+    }
+
+    /// Every key in a set and every commit in the log costs memory beside the
+    /// records: roughly so many bytes.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let keys: usize = self.touched.values().map(BTreeSet::len).sum();
+        keys * TOUCHED_BYTES + self.log.len() * LOGGED_BYTES
+    }
+
+    /// Says what is wrong, if something is.
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
+        let log = || self.log.iter().map(|c| c.commit_ts);
+        if log().zip(log().skip(1)).any(|(a, b)| a >= b) {
+            return Err("commits in the log are out of order");
+        }
+        if self.log.front().is_some_and(|c| c.commit_ts <= self.log_dropped) {
+            return Err("the log holds a commit that it says it dropped");
+        }
+        Ok(())
+    }
+}
+
+/// A key in a B-tree that is three quarters full.
+const TOUCHED_BYTES: usize = size_of::<Bytes>() * 4 / 3;
+const LOGGED_BYTES: usize = size_of::<CommittedWrites>() + 2 * size_of::<usize>();
+
+/// Adds `keys` to `set`: one by one if they are few, else by merging both.
+fn join(set: &mut BTreeSet<Bytes>, mut keys: BTreeSet<Bytes>) {
+    if keys.len() < set.len() / 16 {
+        set.extend(keys);
+    } else {
+        set.append(&mut keys);
+    }
+}

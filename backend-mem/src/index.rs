@@ -1,0 +1,169 @@
+//! [`Index`]: every key and its records, in order.
+//!
+//! # How it is built
+//! A plain skip list of keys costs a cache miss a level for a point read, and
+//! to step backwards it searches from the top. Here the skip list orders
+//! *leaves* of up to [`MAX_KEYS`](crate::leaf) keys each: fewer levels by the
+//! logarithm of that, and scans run over arrays in both directions.
+//!
+//! ```text
+//! order      "" ──────── "cb" ───────── "m" ──────        fences, ascending
+//!             │            │             │
+//! leaf     [a│b│ca]     [cb│e│k│l]    [m│q│z]             high = next fence
+//!           │ └ @9 ▸ @4 ▸ @1
+//!           └ @3                                          chain, newest first
+//! ```
+//!
+//! As in a B-link tree (Lehman and Yao 1981), a leaf knows where it ends
+//! (`high`), so that a reader who arrives after a split notices and looks
+//! again.
+//!
+//! # Invariants
+//! 1. The leaves tile the key space: the first has the empty fence and is not
+//!    in `order`, each one's `high` is the next one's fence.
+//! 2. A leaf's fence never changes. A split moves the upper keys to a new leaf,
+//!    and enters it in `order` before the lock of the old one is released. A
+//!    merge moves a leaf's keys into the one before, marks it dead and takes it
+//!    out of `order`, all under both locks. Hence whoever finds that a leaf
+//!    does not cover what it looked for, finds the right one by looking again.
+//! 3. Readers hold one lock at a time, and none while they are outside this
+//!    module. Only the writer, of whom the store lets in one at a time, holds
+//!    two. So there is no deadlock.
+//! 4. A leaf that has superseded records, or lost keys, is in the set of
+//!    leaves to sweep, and its `is_listed` says so.
+
+use std::collections::BTreeSet;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use vellum_core::{Retention, Timestamp};
+
+use crate::chain::Entry;
+use crate::leaf::{Leaf, State, Tally};
+use crate::order::Order;
+
+/// The fences of the leaves that a sweep has to look at.
+pub(crate) type Unswept = BTreeSet<Bytes>;
+
+/// Every key and its records, in order. See the module.
+pub(crate) struct Index {
+    first: Arc<Leaf>,
+    order: Order<Leaf>,
+}
+
+impl Default for Index {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Index {
+    pub(crate) fn new() -> Self {
+        let first = Arc::new(Leaf::new(Bytes::new(), State::default()));
+        Self { first, order: Order::new() }
+    }
+
+    fn leaf_at(&self, key: &[u8]) -> Arc<Leaf> {
+        self.order.at_or_below(key).unwrap_or_else(|| Arc::clone(&self.first))
+    }
+
+    fn leaf_below(&self, key: Option<&[u8]>) -> Arc<Leaf> {
+        self.order.below(key).unwrap_or_else(|| Arc::clone(&self.first))
+    }
+
+    /// Reads the leaf that `key` belongs to.
+    pub(crate) fn read_at<T>(&self, key: &[u8], read: impl FnOnce(&State, &Bytes) -> T) -> T {
+        loop {
+            let leaf = self.leaf_at(key);
+            let state = leaf.state.read();
+            if state.covers(key) {
+                return read(&state, &leaf.fence);
+            }
+        }
+    }
+
+    /// Reads the leaf that the keys just below `key` belong to; the last one,
+    /// for `None`. `key` is not empty.
+    pub(crate) fn read_below<T>(
+        &self,
+        key: Option<&[u8]>,
+        read: impl FnOnce(&State, &Bytes) -> T,
+    ) -> T {
+        loop {
+            let leaf = self.leaf_below(key);
+            let state = leaf.state.read();
+            if state.covers_below(key) {
+                return read(&state, &leaf.fence);
+            }
+        }
+    }
+
+    /// Adds the newest record of `key`. Returns the timestamp of the record
+    /// that it supersedes. For the writer alone.
+    pub(crate) fn put(
+        &self,
+        key: &[u8],
+        entry: Entry,
+        keep: &Retention,
+        unswept: &mut Unswept,
+        tally: &mut Tally,
+    ) -> Option<Timestamp> {
+        let leaf = self.leaf_at(key);
+        let mut state = leaf.state.write();
+        let len = state.len();
+        let superseded = state.put(key, entry, keep, tally);
+        if superseded.is_some() && !state.is_listed {
+            state.is_listed = unswept.insert(leaf.fence.clone());
+        }
+        if state.len() > len && state.is_overfull() {
+            let appended = state.keys.get(len) == key;
+            if let Some(right) = state.split(appended) {
+                let mut upper = right.state.write();
+                if state.is_listed && upper.wants_sweep() {
+                    upper.is_listed = unswept.insert(right.fence.clone());
+                }
+                drop(upper);
+                self.order.insert(right.fence.clone(), Arc::new(right));
+            }
+        }
+        superseded
+    }
+
+    /// Sweeps the next leaf of `unswept` from the fence `from` on, and returns
+    /// where to go on; `None` if there is no other. For the writer alone.
+    pub(crate) fn sweep_next(
+        &self,
+        from: &Bytes,
+        keep: &Retention,
+        unswept: &mut Unswept,
+        tally: &mut Tally,
+    ) -> Option<Bytes> {
+        let bounds = (Bound::Included(&from[..]), Bound::Unbounded);
+        let fence = unswept.range::<[u8], _>(bounds).next()?.clone();
+        unswept.remove(&fence);
+        let leaf = self.leaf_at(&fence);
+        let mut state = leaf.state.write();
+        state.sweep(keep, tally);
+        state.is_listed = state.wants_sweep() && unswept.insert(fence.clone());
+        let next = state.high.clone();
+        if fence.is_empty() {
+            return next;
+        }
+        // Every leaf before this one is swept, so what goes into the one
+        // before is not missed.
+        let before = self.leaf_below(Some(&fence));
+        let mut lower = before.state.write();
+        let was_listed = state.is_listed;
+        if lower.absorb(&mut state) {
+            self.order.remove(&fence);
+            if was_listed {
+                unswept.remove(&fence);
+                if !lower.is_listed {
+                    lower.is_listed = unswept.insert(before.fence.clone());
+                }
+            }
+        }
+        next
+    }
+}

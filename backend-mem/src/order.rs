@@ -1,0 +1,48 @@
+//! [`Order`]: the concurrent ordered map under the index, and the one place
+//! that knows which it is. The interface is small, so that a map in a lock can
+//! stand in for it under a model checker or an interpreter.
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use crossbeam_skiplist::SkipMap;
+
+use crate::fence::Fence;
+
+/// A concurrent map from keys to shared values, searched by neighbourhood.
+///
+/// Readers run at any time. Only one thread at a time changes it, and it never
+/// inserts a key that is present: the skip list would take the old entry out
+/// before the new one is in, and a reader between the two would find neither
+/// (crossbeam issue 1023).
+pub(crate) struct Order<T>(SkipMap<Fence, Arc<T>>);
+
+impl<T: Send + Sync + 'static> Order<T> {
+    pub(crate) fn new() -> Self {
+        Self(SkipMap::new())
+    }
+
+    /// The value of the highest key at or below `key`.
+    pub(crate) fn at_or_below(&self, key: &[u8]) -> Option<Arc<T>> {
+        self.0.upper_bound(Bound::Included(key)).map(|e| Arc::clone(e.value()))
+    }
+
+    /// The value of the highest key below `key`; of the highest, for `None`.
+    pub(crate) fn below(&self, key: Option<&[u8]>) -> Option<Arc<T>> {
+        let entry = match key {
+            Some(key) => self.0.upper_bound(Bound::Excluded(key)),
+            None => self.0.back(),
+        };
+        entry.map(|e| Arc::clone(e.value()))
+    }
+
+    /// Inserts a key that is not present.
+    pub(crate) fn insert(&self, key: Bytes, value: Arc<T>) {
+        self.0.insert(Fence::new(key), value);
+    }
+
+    pub(crate) fn remove(&self, key: &[u8]) {
+        self.0.remove(key);
+    }
+}

@@ -1,0 +1,180 @@
+//! Reading: [`MemSnapshot`] and its iterator.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use vellum_core::{KeyRange, Record, Result, Snapshot, Timestamp};
+
+use crate::chain::Entry;
+use crate::index::Index;
+use crate::leaf::State;
+
+/// The memory store at one timestamp. Cloning it is cheap.
+#[derive(Clone)]
+pub struct MemSnapshot {
+    index: Arc<Index>,
+    ts: Timestamp,
+}
+
+impl MemSnapshot {
+    pub(crate) const fn new(index: Arc<Index>, ts: Timestamp) -> Self {
+        Self { index, ts }
+    }
+}
+
+impl fmt::Debug for MemSnapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemSnapshot").field("ts", &self.ts).finish_non_exhaustive()
+    }
+}
+
+impl Snapshot for MemSnapshot {
+    type Range<'a> = MemRange;
+
+    fn ts(&self) -> Timestamp {
+        self.ts
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Record>> {
+        Ok(self.index.read_at(key, |state, _| record(state.get(key, self.ts)?)))
+    }
+
+    fn range(&self, range: &KeyRange) -> MemRange {
+        MemRange {
+            snapshot: self.clone(),
+            low: range.start().clone(),
+            high: range.end().cloned(),
+            is_read: range.is_empty(),
+            front: Batch::default(),
+            back: Batch::default(),
+        }
+    }
+}
+
+/// What a record shows: nothing, if it is a tombstone.
+fn record(entry: &Entry) -> Option<Record> {
+    entry.value.as_ref().map(|value| Record { ts: entry.ts, value: value.clone() })
+}
+
+type Item = (Bytes, Record);
+
+/// The records of a range in a [`MemSnapshot`], from both ends.
+///
+/// Each end reads a batch of one leaf at a time, at first a small one, under
+/// the leaf's lock, which is free again before an item is handed out. What lies
+/// between the batches is found by key, so whatever is inserted, split, merged
+/// or pruned meanwhile does not matter: the records that the snapshot sees stay.
+pub struct MemRange {
+    snapshot: MemSnapshot,
+    /// The lowest key that was not read yet.
+    low: Bytes,
+    /// The lowest key above all that were not read yet.
+    high: Option<Bytes>,
+    /// Whether nothing is left between the two.
+    is_read: bool,
+    front: Batch,
+    back: Batch,
+}
+
+/// What one end has read and not yet handed out, in the order that it goes.
+#[derive(Default)]
+struct Batch {
+    items: VecDeque<Item>,
+    /// How many the last batch was allowed to be.
+    limit: usize,
+}
+
+impl Batch {
+    const FIRST: usize = if cfg!(test) { 1 } else { 8 };
+    const LAST: usize = if cfg!(test) { 3 } else { 64 };
+
+    /// Allows the next batch to be larger than the last.
+    fn grow(&mut self) {
+        self.limit = (self.limit * 4).clamp(Self::FIRST, Self::LAST);
+    }
+
+    fn is_full(&self) -> bool {
+        self.items.len() >= self.limit
+    }
+
+    /// Reads key `i` of a leaf.
+    fn read(&mut self, state: &State, i: usize, ts: Timestamp) {
+        if let Some(record) = state.chain(i).and_then(|chain| record(chain.at(ts)?)) {
+            self.items.push_back((state.keys.share(i), record));
+        }
+    }
+}
+
+impl MemRange {
+    fn read_front(&mut self) {
+        let Self { snapshot, low, high, is_read, front, .. } = self;
+        front.grow();
+        while front.items.is_empty() && !*is_read {
+            let next = snapshot.index.read_at(low, |state, _| {
+                let begin = state.keys.rank(low);
+                let end = high.as_ref().map_or(state.len(), |high| state.keys.rank(high));
+                state.fetch(begin..end, front.limit);
+                for i in begin..end {
+                    if front.is_full() {
+                        return Some(state.keys.share(i));
+                    }
+                    front.read(state, i, snapshot.ts);
+                }
+                state.high.clone()
+            });
+            match next {
+                Some(next) if high.as_ref().is_none_or(|high| next < high) => *low = next,
+                _ => *is_read = true,
+            }
+        }
+    }
+
+    fn read_back(&mut self) {
+        let Self { snapshot, low, high, is_read, back, .. } = self;
+        back.grow();
+        while back.items.is_empty() && !*is_read {
+            let next = snapshot.index.read_below(high.as_deref(), |state, fence| {
+                let begin = state.keys.rank(low);
+                let end = high.as_ref().map_or(state.len(), |high| state.keys.rank(high));
+                state.fetch((begin..end).rev(), back.limit);
+                for i in (begin..end).rev() {
+                    if back.is_full() {
+                        return state.keys.share(i + 1);
+                    }
+                    back.read(state, i, snapshot.ts);
+                }
+                fence.clone()
+            });
+            *is_read = next <= *low;
+            *high = Some(next);
+        }
+    }
+}
+
+impl Iterator for MemRange {
+    type Item = Result<Item>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.front.items.is_empty() {
+            self.read_front();
+        }
+        self.front.items.pop_front().or_else(|| self.back.items.pop_back()).map(Ok)
+    }
+}
+
+impl DoubleEndedIterator for MemRange {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        if self.back.items.is_empty() {
+            self.read_back();
+        }
+        self.back.items.pop_front().or_else(|| self.front.items.pop_back()).map(Ok)
+    }
+}
+
+impl fmt::Debug for MemRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemRange").field("ts", &self.snapshot.ts).finish_non_exhaustive()
+    }
+}

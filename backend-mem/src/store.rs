@@ -1,0 +1,238 @@
+//! [`MemStore`]: the records, the history and the catalog, in memory.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+
+use bytes::Bytes;
+use vellum_core::{
+    BoxIter, CommittedWrites, Error, ErrorKind, Group, KeyRange, PruneReport, Recovered, Result,
+    Retention, Snapshot, Store, StoreStats, Timestamp, VerifyReport,
+};
+
+use crate::chain::{Chain, Entry};
+use crate::history::History;
+use crate::index::{Index, Unswept};
+use crate::leaf::Tally;
+use crate::snapshot::MemSnapshot;
+use crate::sync::Mutex;
+use crate::verify;
+
+/// The backend's name, in errors and statistics.
+const NAME: &str = "mem";
+/// How many leaves a prune sweeps before it lets a commit go ahead.
+const SWEEP_CHUNK: usize = 16;
+
+/// A multi-version ordered store in memory. What it holds ends with it.
+///
+/// Nothing is durable: every [`Durability`](vellum_core::Durability) is taken
+/// as it is given and means nothing, and a [`sync`](Store::sync) does nothing.
+///
+/// Values are kept as the [`Bytes`] they came in, and handed out as such: no
+/// copy either way. So a small value that is a slice of a large buffer keeps
+/// the whole buffer in memory; copy it first (`Bytes::copy_from_slice`) where
+/// that matters. A key that was handed out by a range keeps a buffer of at most
+/// a few KiB.
+#[derive(Default)]
+pub struct MemStore {
+    index: Arc<Index>,
+    published: AtomicU64,
+    is_closed: AtomicBool,
+    /// Held by whoever changes the index, and for a look at the rest.
+    writer: Mutex<Writer>,
+    /// Held during a prune, so that each sees all the others' work done.
+    prune: Mutex<()>,
+    counts: Counts,
+}
+
+#[derive(Default)]
+struct Writer {
+    unswept: Unswept,
+    history: History,
+    catalog: BTreeMap<Bytes, Bytes>,
+    last_ts: Timestamp,
+}
+
+/// Changed by the writer alone, read by anyone.
+#[derive(Default)]
+struct Counts {
+    keys: AtomicI64,
+    records: AtomicI64,
+    bytes: AtomicI64,
+}
+
+impl Counts {
+    fn add(&self, tally: &Tally) {
+        self.keys.fetch_add(tally.keys, Ordering::Relaxed);
+        self.records.fetch_add(tally.records, Ordering::Relaxed);
+        self.bytes.fetch_add(tally.bytes, Ordering::Relaxed);
+    }
+}
+
+fn count(n: &AtomicI64) -> u64 {
+    u64::try_from(n.load(Ordering::Relaxed)).unwrap_or_default()
+}
+
+impl MemStore {
+    /// An empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn check_open(&self) -> Result<()> {
+        if self.is_closed.load(Ordering::Acquire) {
+            let message = "the store was closed, and what it held is gone with it";
+            return Err(Error::new(ErrorKind::Closed, message).in_backend(NAME));
+        }
+        Ok(())
+    }
+}
+
+impl Store for MemStore {
+    type Snapshot = MemSnapshot;
+
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn recover(&self) -> Result<Recovered> {
+        self.check_open()?;
+        let writer = self.writer.lock();
+        let catalog = writer.catalog.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+        Ok(Recovered { last_ts: writer.last_ts, catalog })
+    }
+
+    fn snapshot(&self) -> Result<MemSnapshot> {
+        self.snapshot_at(Timestamp::new(self.published.load(Ordering::Acquire)))
+    }
+
+    fn snapshot_at(&self, ts: Timestamp) -> Result<MemSnapshot> {
+        self.check_open()?;
+        Ok(MemSnapshot::new(Arc::clone(&self.index), ts))
+    }
+
+    fn apply(&self, group: Group<'_>) -> Result<()> {
+        self.check_open()?;
+        let mut tally = Tally::default();
+        let mut writer = self.writer.lock();
+        let Writer { unswept, history, catalog, last_ts } = &mut *writer;
+        for commit in group.commits {
+            if commit.logged {
+                history.log(&commit);
+            }
+            let ts = commit.ts;
+            let mut interval = history.interval(commit.preserve);
+            for write in commit.writes {
+                let entry = Entry { ts, value: write.value };
+                let superseded =
+                    self.index.put(&write.key, entry, group.retention, unswept, &mut tally);
+                if let Some(interval) = &mut interval {
+                    interval.note(&write.key, superseded);
+                }
+            }
+            for write in commit.catalog {
+                match write.value {
+                    Some(value) => catalog.insert(write.key, value),
+                    None => catalog.remove(&write.key),
+                };
+            }
+            *last_ts = ts;
+        }
+        self.counts.add(&tally);
+        Ok(())
+    }
+
+    fn publish(&self, ts: Timestamp) {
+        self.published.store(ts.get(), Ordering::Release);
+    }
+
+    fn prune(&self, keep: &Retention) -> Result<PruneReport> {
+        self.check_open()?;
+        let _one_at_a_time = self.prune.lock();
+        let mut tally = Tally::default();
+        let mut from = Some(Bytes::new());
+        while from.is_some() {
+            let mut chunk = Tally::default();
+            let mut writer = self.writer.lock();
+            for _ in 0..SWEEP_CHUNK {
+                let Some(key) = &from else { break };
+                from = self.index.sweep_next(key, keep, &mut writer.unswept, &mut chunk);
+            }
+            self.counts.add(&chunk);
+            drop(writer);
+            tally.removed.0 += chunk.removed.0;
+            tally.removed.1 += chunk.removed.1;
+            // The lock is not fair: without this a waiting commit might starve.
+            std::thread::yield_now();
+        }
+        let mut writer = self.writer.lock();
+        let last_ts = writer.last_ts;
+        let dropped = writer.history.prune(keep, last_ts);
+        drop(writer);
+        drop(dropped);
+        Ok(PruneReport::new(tally.removed.0, tally.removed.1))
+    }
+
+    fn touched(
+        &self,
+        from: &MemSnapshot,
+        to: &MemSnapshot,
+        range: &KeyRange,
+    ) -> Result<BoxIter<Bytes>> {
+        self.check_open()?;
+        let touched = self.writer.lock().history.touched(from.ts(), to.ts(), range);
+        Ok(match touched {
+            Some(keys) => Box::new(keys.into_iter().map(Ok)),
+            // Nothing was kept that far back: every key that is there.
+            None => Box::new(verify::keys(Arc::clone(&self.index), range).map(Ok)),
+        })
+    }
+
+    fn changes(&self, from: Timestamp, to: &MemSnapshot) -> Result<BoxIter<CommittedWrites>> {
+        self.check_open()?;
+        let changes = self.writer.lock().history.changes(from, to.ts()).ok_or_else(|| {
+            let message = format!("the commits after timestamp {from} are not all kept");
+            Error::new(ErrorKind::HistoryPruned, message).in_backend(NAME)
+        })?;
+        Ok(Box::new(changes.into_iter().map(|commit| Ok((*commit).clone()))))
+    }
+
+    fn sync(&self) -> Result<()> {
+        self.check_open()
+    }
+
+    fn verify(&self) -> Result<VerifyReport> {
+        self.check_open()?;
+        let corrupted = |what: String| Error::new(ErrorKind::Corrupted, what).in_backend(NAME);
+        self.writer.lock().history.check().map_err(|what| corrupted(what.into()))?;
+        verify::verify(&self.index).map_err(corrupted)
+    }
+
+    fn close(&self) -> Result<()> {
+        self.is_closed.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    fn stats(&self) -> StoreStats {
+        let (keys, records) = (count(&self.counts.keys), count(&self.counts.records));
+        let each = |n: u64, size: usize| n.saturating_mul(size as u64);
+        let mut stats = StoreStats::new();
+        stats.keys = Some(keys);
+        stats.records = Some(records);
+        stats.memory_bytes = Some(
+            count(&self.counts.bytes)
+                + each(keys, size_of::<Chain>() + size_of::<u32>())
+                + each(records - keys.min(records), size_of::<Entry>())
+                + self.writer.lock().history.memory_bytes() as u64,
+        );
+        stats
+    }
+}
+
+impl fmt::Debug for MemStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemStore").field("stats", &self.stats()).finish_non_exhaustive()
+    }
+}
