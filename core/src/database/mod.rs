@@ -70,7 +70,7 @@ use crate::{
 use maintenance::Maintenance;
 use pipeline::{Change, Pipeline, Proposal};
 use txn::View;
-use versions::Numbers;
+use versions::{Numbers, TableChange};
 use watermark::Watermark;
 
 pub use txn::{DatabaseRange, DatabaseRead, DatabaseSnapshotReads, DatabaseWrite};

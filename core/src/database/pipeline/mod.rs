@@ -1,4 +1,5 @@
-//! The commit pipeline: from a validated write set to visible records.
+//! The commit pipeline: from a validated write set to visible records. Here is
+//! its state; `lead` has the way of a commit, `failure` what a failed one leaves.
 //!
 //! ```text
 //!  commit ──► enter ──► validate ──► assign ──► queue ──► apply ──► publish ──► done
@@ -26,22 +27,23 @@
 //!    held, and poisons the engine for those behind.
 //! 4. While the gate is held, only its holder enters.
 
+mod failure;
+mod lead;
+
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::store::{CatalogWrite, Commit, Group, Write};
-use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
-use crate::sync::{Condvar, Mutation, Mutex, MutexGuard, is_broken, yield_now};
-use crate::{
-    Durability, Error, ErrorKind, KeyRange, Metadata, Result, Retention, Store, Timestamp, Version,
-    VersionInfo,
-};
+use crate::store::{CatalogWrite, Commit, Write};
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{Condvar, Mutation, Mutex, MutexGuard, is_broken};
+use crate::{Durability, Error, KeyRange, Metadata, Result, Retention, Timestamp, Version};
+
+use failure::Failure;
 
 use super::conflict::ConflictIndex;
 use super::versions::{Numbers, TableChange};
-use super::{Inner, limits};
 
 /// A leader steps down after this many groups, so that one committer does not
 /// do the work of all others for ever.
@@ -103,14 +105,6 @@ pub(super) struct State {
     pub(super) commits: u64,
     pub(super) conflicts: u64,
     pub(super) groups: u64,
-}
-
-/// What became of the group that failed.
-#[derive(Clone, Debug)]
-struct Failure {
-    first: Timestamp,
-    last: Timestamp,
-    error: Arc<Error>,
 }
 
 /// Decided commits that wait for the leader, ascending.
@@ -360,270 +354,5 @@ impl State {
     /// The newest timestamp that was assigned.
     pub(super) fn assigned(&self) -> Timestamp {
         self.last_ts
-    }
-}
-
-impl Failure {
-    fn poisoned(&self) -> Error {
-        let message = "an earlier write failed; reopen the database to go on";
-        Error::new(ErrorKind::Poisoned, message).caused_by(SharedError(self.error.clone()))
-    }
-
-    /// What the committer at `ts`, above `decided`, is told.
-    fn outcome(&self, ts: Timestamp) -> Error {
-        if ts < self.first || ts > self.last {
-            return self.poisoned();
-        }
-        let message = self.error.message().to_owned();
-        Error::new(self.error.kind(), message).caused_by(SharedError(self.error.clone()))
-    }
-}
-
-/// One error as the source of several.
-#[derive(Debug)]
-struct SharedError(Arc<Error>);
-
-impl std::fmt::Display for SharedError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl std::error::Error for SharedError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&*self.0)
-    }
-}
-
-impl<S: Store> Inner<S> {
-    /// Gives a validated proposal its timestamp and sees it through until it
-    /// is visible.
-    pub(super) fn submit<'a>(
-        &'a self,
-        mut state: MutexGuard<'a, State>,
-        proposal: Proposal,
-    ) -> Result<Timestamp> {
-        let ts = limits::next_ts(state.last_ts)?;
-        state.last_ts = ts;
-        let logged = self.history_is_kept();
-        let preserve = if logged { Some(ts.prev()) } else { state.numbers.newest_pin() };
-        let mut catalog = std::mem::take(&mut state.catalog);
-        let change = proposal.change.map(|change| match change {
-            Change::Save(v, metadata) => TableChange::Save(VersionInfo::new(v, ts, metadata)),
-            Change::Delete(gone) => TableChange::Delete(gone),
-        });
-        if let Some(change) = change {
-            change.catalog(&mut catalog);
-            state.numbers.apply(&change);
-            state.queue.changes.push(change);
-        }
-        if !proposal.keys.is_empty() || !proposal.marks.is_empty() {
-            state.commits += 1;
-            state.index.enter(ts, proposal.keys.clone(), proposal.marks);
-        }
-        let writes = proposal.writes;
-        state.queue.commits.push(Commit { ts, writes, catalog, preserve, logged });
-        state.queue.keys.push((ts, proposal.keys));
-        state.queue.durability = state.queue.durability.max(proposal.durability);
-        if state.leading {
-            self.follow(state, ts, proposal.durability, proposal.from_writer)
-        } else {
-            self.lead(state, ts, proposal.from_writer)
-        }
-    }
-
-    /// Waits for the leader; takes over if it steps down before `ts` is done.
-    fn follow<'a>(
-        &'a self,
-        mut state: MutexGuard<'a, State>,
-        ts: Timestamp,
-        durability: Durability,
-        from_writer: bool,
-    ) -> Result<Timestamp> {
-        let pipeline = &self.pipeline;
-        if is_broken(Mutation::AcknowledgeAtOnce) {
-            return Ok(ts);
-        }
-        if durability == Durability::Buffered {
-            drop(state);
-            for spin in 0..SPINS {
-                if pipeline.decided() >= ts {
-                    return Ok(ts);
-                }
-                if spin % 8 == 7 { yield_now() } else { std::hint::spin_loop() }
-            }
-            state = pipeline.lock();
-        }
-        loop {
-            if state.decided >= ts {
-                return Ok(ts);
-            }
-            if let Some(failure) = &state.failure {
-                return Err(failure.outcome(ts));
-            }
-            if !state.leading {
-                return self.lead(state, ts, from_writer);
-            }
-            state = pipeline.sleep(state, None);
-        }
-    }
-
-    /// Applies what is queued, group by group. `ts` is in the first one.
-    fn lead<'a>(
-        &'a self,
-        mut state: MutexGuard<'a, State>,
-        ts: Timestamp,
-        from_writer: bool,
-    ) -> Result<Timestamp> {
-        let pipeline = &self.pipeline;
-        state.leading = true;
-        for round in 1.. {
-            let queue = std::mem::take(&mut state.queue);
-            let (first, last) = match (queue.commits.first(), queue.commits.last()) {
-                (Some(first), Some(last)) => (first.ts, last.ts),
-                _ => break,
-            };
-            state.since_upkeep += queue.commits.len();
-            let due =
-                state.since_upkeep >= UPKEEP_COMMITS.max(state.retention.snapshots().len() / 8);
-            if due {
-                state.since_upkeep = 0;
-            }
-            let retention = state.retention.clone();
-            drop(state);
-
-            let guard = LeaderGuard { pipeline, first, last };
-            let retention = if due { Arc::new(self.retention()) } else { retention };
-            let Queue { commits, keys, changes, durability } = queue;
-            let writes = keys.iter().map(|(_, keys)| keys.len()).sum();
-            if is_broken(Mutation::PublishBeforeApply) {
-                self.store.publish(last);
-            }
-            let result = self.store.apply(Group { commits, durability, retention: &retention });
-            if let Err(error) = result {
-                return Err(guard.fail(error, ts));
-            }
-            self.publish(last, changes);
-            // Who counts itself, as a writer or a watcher, has a fence before it
-            // looks at the head. Publishing, a fence, and counting make that
-            // store buffering, of which one side at least sees the other.
-            if !is_broken(Mutation::CountWithoutFence) {
-                fence(Ordering::SeqCst);
-            }
-            if !self.watch.is_empty() {
-                for (ts, keys) in &keys {
-                    self.watch.notify(*ts, |range| touches(keys, range));
-                }
-            }
-            std::mem::forget(guard);
-
-            // Everything at or below `last` is published: a writer that these
-            // two do not count reads there or above.
-            let alone = self.watermark.open_writers() <= usize::from(from_writer);
-            let oldest = if due && !alone { self.watermark.oldest_writer() } else { None };
-            state = pipeline.lock();
-            state.decided = last;
-            pipeline.decided.store(last.get(), Ordering::SeqCst);
-            state.groups += 1;
-            if alone || due {
-                let upto = oldest.map_or(last, |oldest| oldest.min(last));
-                state.index.retire(upto, RETIRE_COMMITS);
-            }
-            if due {
-                state.retention = retention;
-            }
-            pipeline.note_window(&state);
-            if alone || due {
-                pipeline.note_oldest_writer(oldest);
-            }
-            self.maintenance.note_writes(writes);
-            let more = !state.queue.commits.is_empty();
-            if !more || round >= ROUNDS_MAX {
-                break;
-            }
-            pipeline.wake(&state);
-        }
-        state.leading = false;
-        pipeline.wake(&state);
-        debug_assert!(state.decided >= ts, "the leader's own commit was in its first group");
-        Ok(ts)
-    }
-
-    /// Makes a group visible. Where it changes the version table, both change
-    /// as one for who looks at the table.
-    fn publish(&self, ts: Timestamp, changes: Vec<TableChange>) {
-        if changes.is_empty() {
-            self.store.publish(ts);
-            return;
-        }
-        let deletes = changes.iter().any(|c| matches!(c, TableChange::Delete(_)));
-        let mut table = self.table.write();
-        self.store.publish(ts);
-        for change in changes {
-            table.versions.apply(change);
-        }
-        self.note_pins(&table);
-        drop(table);
-        if deletes {
-            self.maintenance.ask();
-        }
-    }
-
-    /// Forgets what no open write transaction can conflict with any more, in
-    /// steps that hold the lock shortly.
-    pub(super) fn retire_window(&self) {
-        loop {
-            let mut state = self.pipeline.lock();
-            // Loaded before the shards are walked: a writer that is missed
-            // there reads at this timestamp or above.
-            let decided = state.decided;
-            let oldest = self.watermark.oldest_writer();
-            let upto = oldest.map_or(decided, |oldest| oldest.min(decided));
-            let all = state.index.take_if_below(upto);
-            let done = all.is_some() || state.index.retire(upto, RETIRE_COMMITS);
-            self.pipeline.note_window(&state);
-            self.pipeline.note_oldest_writer(oldest);
-            drop(state);
-            if done {
-                return;
-            }
-        }
-    }
-}
-
-fn touches(sorted: &[Bytes], range: &KeyRange) -> bool {
-    let from = sorted.partition_point(|k| k < range.start());
-    sorted.get(from).is_some_and(|k| range.contains(k))
-}
-
-/// Settles a group whose leader failed, or unwinds out of a store that broke
-/// its contract.
-struct LeaderGuard<'a> {
-    pipeline: &'a Pipeline,
-    first: Timestamp,
-    last: Timestamp,
-}
-
-impl LeaderGuard<'_> {
-    /// The error for the committer at `ts`, after everybody else got theirs.
-    fn fail(self, error: Error, ts: Timestamp) -> Error {
-        let failure = self.settle(error);
-        std::mem::forget(self);
-        failure.outcome(ts)
-    }
-
-    fn settle(&self, error: Error) -> Failure {
-        let mut state = self.pipeline.lock();
-        let failure = Failure { first: self.first, last: self.last, error: Arc::new(error) };
-        state.queue = Queue::default();
-        state.leading = false;
-        self.pipeline.fail(&mut state, failure.clone());
-        failure
-    }
-}
-
-impl Drop for LeaderGuard<'_> {
-    fn drop(&mut self) {
-        self.settle(Error::new(ErrorKind::CommitUnknown, "the store panicked in a commit"));
     }
 }
