@@ -79,9 +79,10 @@ pub use versions::Versions;
 /// A transactional, versioned database over a [`Store`].
 ///
 /// It is a handle: cloning it gives another handle on the same database. The
-/// database lives until the last handle and the last transaction are dropped;
-/// [`close`](Connection::close) ends it earlier, and reports what dropping
-/// cannot.
+/// database lives until the last handle and the last transaction are dropped
+/// and a prune that runs in the background is over; [`close`](Connection::close)
+/// ends it earlier, waits for that, and reports what dropping cannot. Close a
+/// database that is to be opened again.
 pub struct Database<S: Store>(Arc<Inner<S>>);
 
 impl<S: Store> Clone for Database<S> {
