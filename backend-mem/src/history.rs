@@ -170,3 +170,48 @@ fn join(set: &mut BTreeSet<Bytes>, mut keys: BTreeSet<Bytes>) {
         set.append(&mut keys);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ts(n: u64) -> Timestamp {
+        Timestamp::new(n)
+    }
+
+    /// Notes a write of `key` over nothing by a commit that preserves this.
+    fn write(history: &mut History, preserve: Option<u64>, key: &'static str) {
+        if let Some(mut interval) = history.interval(preserve.map(ts)) {
+            interval.note(&key.into(), None);
+        }
+    }
+
+    #[test]
+    fn what_was_not_noted_is_unknown_and_not_taken_for_untouched() {
+        let mut history = History::default();
+        write(&mut history, Some(1), "a");
+        let all = KeyRange::all();
+        assert_eq!(history.touched(ts(1), ts(2), &all), Some(vec!["a".into()]));
+        assert_eq!(history.touched(ts(0), ts(2), &all), None);
+        write(&mut history, None, "b");
+        write(&mut history, Some(5), "c");
+        assert_eq!(history.touched(ts(1), ts(6), &all), None, "b was not noted");
+        assert_eq!(history.touched(ts(5), ts(6), &all), Some(vec!["c".into()]));
+    }
+
+    #[test]
+    fn intervals_are_joined_once_nothing_retained_divides_them() {
+        let mut history = History::default();
+        for (preserve, key) in [(1, "a"), (3, "b"), (5, "c")] {
+            write(&mut history, Some(preserve), key);
+        }
+        let keep = Retention::new(vec![ts(1), ts(5)], vec![], ts(6));
+        drop(history.prune(&keep, ts(6)));
+        let touched = |from| history.touched(ts(from), ts(6), &KeyRange::all());
+        assert_eq!(touched(1), Some(vec!["a".into(), "b".into(), "c".into()]));
+        assert_eq!(touched(5), Some(vec!["c".into()]));
+        assert_eq!(history.touched.len(), 2);
+        drop(history.prune(&Retention::new(vec![], vec![], ts(6)), ts(6)));
+        assert!(history.touched.is_empty());
+    }
+}

@@ -69,7 +69,7 @@ impl Keys {
         }
         let prefix = self.get(0).get(..self.common).unwrap_or_default();
         match begin.cmp(prefix) {
-            Ordering::Less => return Err(1),
+            Ordering::Less => return Err(0),
             Ordering::Greater => return Err(self.len()),
             Ordering::Equal => {}
         }

@@ -153,7 +153,7 @@ impl State {
         Some(superseded)
     }
 
-    /// Whether a sweep could find something here: superseded records, or room.
+    /// Whether some record here was superseded, so that it may be dead one day.
     pub(crate) fn wants_sweep(&self) -> bool {
         self.chains.iter().any(Chain::has_older)
     }

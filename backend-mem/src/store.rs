@@ -83,7 +83,7 @@ impl MemStore {
 
     fn check_open(&self) -> Result<()> {
         if self.is_closed.load(Ordering::Acquire) {
-            let message = "the store was closed, and what it held is gone with it";
+            let message = "the store in memory was closed";
             return Err(Error::new(ErrorKind::Closed, message).in_backend(NAME));
         }
         Ok(())
