@@ -10,7 +10,7 @@ use crate::error::{corrupted, engine, in_doubt};
 use crate::horizon::Horizon;
 use crate::keyspaces::{Keyspaces, Tuning};
 use crate::store::LsmStore;
-use crate::{LsmDatabase, journal};
+use crate::{LsmDatabase, journal, manifest};
 
 /// The name of the file by which fjall knows a database.
 const FJALL_MARKER: &str = "version";
@@ -161,6 +161,7 @@ impl Builder {
             return Err(corrupted("the files of the storage engine are missing"));
         }
         let (horizon, durable) = Horizon::open(directory.path())?;
+        manifest::inspect(&fjall)?;
         let journals = journal::inspect(&fjall, meta, &horizon, durable)?;
         let keyspaces = Keyspaces::open(self.database(&fjall)?, &self.tuning)?;
         if keyspaces.meta.id() != meta {

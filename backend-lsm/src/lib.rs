@@ -5,7 +5,7 @@
 //! superseded while something could still see them stand in another, `history`.
 //! Timestamps are Vellum's own. fjall's optimistic transactions are not used.
 //!
-//! - `directory`, `horizon`, `journal`: creating and recovering so that nothing
+//! - `directory`, `horizon`, `journal`, `manifest`: creating and recovering so that nothing
 //!   that was acknowledged is lost, or it is noticed;
 //! - `layout`, `keyspaces`: which bytes stand where;
 //! - `store`, `group`: committing;
@@ -23,6 +23,7 @@ mod horizon;
 mod journal;
 mod keyspaces;
 mod layout;
+mod manifest;
 mod prune;
 mod snapshot;
 mod store;

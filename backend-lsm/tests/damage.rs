@@ -1,7 +1,7 @@
 //! Damage at rest, killed processes, and directories that are not ours.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 #![expect(clippy::cast_possible_truncation, reason = "the numbers are small")]
-#![expect(clippy::print_stdout, reason = "a child process reports to its parent")]
+#![expect(clippy::print_stdout, reason = "says what failed; a child process reports")]
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -116,6 +116,7 @@ fn check(dir: &Path, from: &Path, groups: u64, what: &str, damage: impl FnOnce(&
     let path = dir.join("damaged");
     copy(from, &path);
     damage(&path);
+    println!("{what}");
     match read(&path) {
         Ok(last) => assert_eq!(last, groups, "{what}: quietly rolled back"),
         Err(e) => assert_eq!(e.kind(), ErrorKind::Corrupted, "{what}: {e}"),
@@ -163,6 +164,26 @@ fn damage_to_a_journal_is_named_or_harmless() {
 #[test]
 fn damage_to_tables_is_named_or_harmless() {
     damage_everywhere(60, 1 << 14, 3);
+}
+
+#[test]
+fn flipped_bit_in_a_manifest_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let from = write(dir.path(), 60, 1 << 14, Durability::Sync);
+    let manifests = files(&from.join("fjall/keyspaces/3"));
+    let is_manifest =
+        |p: &&PathBuf| p.file_name().is_some_and(|n| n.to_string_lossy().starts_with('v'));
+    let manifest = manifests.iter().rfind(is_manifest).unwrap();
+    let bytes = fs::read(manifest).unwrap();
+    for at in (0..bytes.len()).step_by(16) {
+        let mut damaged = bytes.clone();
+        damaged.iter_mut().skip(at).take(1).for_each(|b| *b ^= 0x10);
+        fs::write(manifest, damaged).unwrap();
+        let found = read(&from).map_err(|e| e.kind());
+        assert_eq!(found, Err(ErrorKind::Corrupted), "byte {at}");
+    }
+    fs::write(manifest, bytes).unwrap();
+    assert_eq!(read(&from).unwrap(), 60);
 }
 
 #[test]
