@@ -8,8 +8,10 @@
 //! The *window* is the commits after the oldest open write transaction. The
 //! index holds their keys and answers at a cost that follows the asker's own
 //! keys, never the window:
-//! - a key: one probe of a hash table from key to last commit timestamp, with
-//!   an exact compare, so that hashing makes no conflict;
+//! - a key: one probe of a table from hash to last commit timestamp; a hit is
+//!   looked up among the keys of that commit, so that hashing makes no conflict.
+//!   Keys stand in the log alone, so that to enter one touches one cold cache
+//!   line and not two;
 //! - a range: if few commits came since, a binary search in the sorted keys of
 //!   each; else a walk over an ordered map of the window's keys, which commits
 //!   do not pay for: whoever asks first after them brings it up to date;
@@ -19,19 +21,20 @@
 //! Invariants:
 //! 1. `log` ascends by timestamp and holds every commit after the last
 //!    `retire`;
-//! 2. `last` maps each key of `log` to its newest timestamp there, and holds
-//!    no other key;
+//! 2. `last` maps the hash of each key of `log` to the newest timestamp there
+//!    of any key with that hash, and holds no other hash;
 //! 3. `ordered` maps each key of the commits of `log` up to `ordered_to` to
 //!    its newest timestamp among those.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::Arc;
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
 
 use bytes::Bytes;
 use foldhash::fast::RandomState;
 
 use crate::{ConflictInfo, KeyRange, Observed, Timestamp};
 
+use super::packed::PackedKeys;
 use super::read_set::ReadSet;
 
 /// Ranges are looked up in each commit's own keys while at most this many
@@ -42,6 +45,12 @@ const WALK_MAX: usize = 64;
 #[cfg(test)]
 const WALK_MAX: usize = 2;
 
+/// Few, so that tests meet keys with the same hash.
+#[cfg(test)]
+const HASH_MASK: u64 = 3;
+#[cfg(not(test))]
+const HASH_MASK: u64 = u64::MAX;
+
 /// Tables that shrank below an eighth of this many entries give memory back.
 const SHRINK_MIN: usize = 4096;
 
@@ -49,7 +58,8 @@ const SHRINK_MIN: usize = 4096;
 #[derive(Debug, Default)]
 pub(super) struct ConflictIndex {
     log: VecDeque<Committed>,
-    last: HashMap<Bytes, Timestamp, RandomState>,
+    last: HashMap<u64, Timestamp, AsItIs>,
+    hasher: RandomState,
     ordered: BTreeMap<Bytes, Timestamp>,
     ordered_to: Timestamp,
     /// Ranges declared as written by the commits of `log`, in their order.
@@ -58,12 +68,31 @@ pub(super) struct ConflictIndex {
     bytes: usize,
 }
 
+/// The hasher of a table whose keys are hashes.
+type AsItIs = BuildHasherDefault<Identity>;
+
+#[derive(Debug, Default)]
+struct Identity(u64);
+
+impl Hasher for Identity {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = bytes.iter().fold(self.0, |hash, byte| hash.rotate_left(8) ^ u64::from(*byte));
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
+
 /// What one commit of the window wrote.
 #[derive(Debug)]
 struct Committed {
     ts: Timestamp,
-    /// Sorted; shared with the commit's ticket.
-    keys: Arc<[Bytes]>,
+    keys: PackedKeys,
 }
 
 /// What a transaction asks the index.
@@ -104,11 +133,12 @@ impl Footprint<'_> {
 
 impl ConflictIndex {
     /// Enters a commit, newer than all before. `keys` are sorted.
-    pub(super) fn enter(&mut self, ts: Timestamp, keys: Arc<[Bytes]>, marks: Vec<KeyRange>) {
-        for key in &*keys {
-            self.bytes += key.len();
-            self.last.insert(key.clone(), ts);
+    pub(super) fn enter(&mut self, ts: Timestamp, keys: &[Bytes], marks: Vec<KeyRange>) {
+        for key in keys {
+            self.last.insert(self.hash(key), ts);
         }
+        let keys = PackedKeys::new(keys);
+        self.bytes += keys.byte_len();
         self.marks.extend(marks.into_iter().map(|range| (ts, range)));
         self.log.push_back(Committed { ts, keys });
     }
@@ -121,10 +151,10 @@ impl ConflictIndex {
         txn: &Footprint<'_>,
         since: Timestamp,
     ) -> Option<ConflictInfo> {
-        let first = self.log.partition_point(|c| c.ts <= since);
-        if first == self.log.len() {
+        if self.log.back().is_none_or(|newest| newest.ts <= since) {
             return None;
         }
+        let first = self.log.partition_point(|c| c.ts <= since);
         let delta: usize = self.log.range(first..).map(|c| c.keys.len()).take(WALK_MAX).sum();
         if self.log.len() - first <= WALK_MAX && delta < txn.len() {
             return self.validate_delta(txn, first);
@@ -139,9 +169,10 @@ impl ConflictIndex {
     /// in the index.
     fn validate_delta(&self, txn: &Footprint<'_>, first: usize) -> Option<ConflictInfo> {
         for commit in self.log.range(first..) {
-            for key in &*commit.keys {
+            for key in commit.keys.iter() {
                 if let Some(observed) = txn.observed(key) {
-                    return Some(txn.conflict(key.clone(), observed, commit.ts));
+                    let key = Bytes::copy_from_slice(key);
+                    return Some(txn.conflict(key, observed, commit.ts));
                 }
             }
         }
@@ -151,7 +182,7 @@ impl ConflictIndex {
 
     /// The keys that were read, of these positions.
     pub(super) fn validate_keys(
-        &self,
+        &mut self,
         txn: &Footprint<'_>,
         since: Timestamp,
         part: std::ops::Range<usize>,
@@ -166,7 +197,7 @@ impl ConflictIndex {
 
     /// The keys that are written, of these positions.
     pub(super) fn validate_writes(
-        &self,
+        &mut self,
         txn: &Footprint<'_>,
         since: Timestamp,
         part: std::ops::Range<usize>,
@@ -230,11 +261,32 @@ impl ConflictIndex {
     }
 
     /// The newest write of `key` after `since`.
-    fn key_after(&self, key: &Bytes, since: Timestamp) -> Option<(Bytes, Timestamp)> {
-        if let Some(&ts) = self.last.get(key).filter(|ts| **ts > since) {
-            return Some((key.clone(), ts));
+    fn key_after(&mut self, key: &Bytes, since: Timestamp) -> Option<(Bytes, Timestamp)> {
+        let newest = self.last.get(&self.hash(key)).copied().filter(|ts| *ts > since);
+        let written = match newest {
+            Some(ts) if self.wrote(ts, key) => Some(ts),
+            // Another key with that hash was. This one may have been before.
+            Some(_) => {
+                self.order();
+                self.ordered.get(key).copied().filter(|ts| *ts > since)
+            }
+            None => None,
+        };
+        match written {
+            Some(ts) => Some((key.clone(), ts)),
+            None => self.mark_after(since, |mark| mark.contains(key)),
         }
-        self.mark_after(since, |mark| mark.contains(key))
+    }
+
+    /// Whether the commit at `ts`, which is in the log, wrote `key`.
+    fn wrote(&self, ts: Timestamp, key: &Bytes) -> bool {
+        let commit =
+            self.log.binary_search_by_key(&ts, |c| c.ts).ok().and_then(|i| self.log.get(i));
+        commit.is_some_and(|commit| commit.keys.contains(key))
+    }
+
+    fn hash(&self, key: &[u8]) -> u64 {
+        self.hasher.hash_one(key) & HASH_MASK
     }
 
     /// A write of a key in `range` after `since`.
@@ -242,9 +294,9 @@ impl ConflictIndex {
         let first = self.log.partition_point(|c| c.ts <= since);
         let key = if self.log.len() - first <= WALK_MAX {
             self.log.range(first..).find_map(|commit| {
-                let from = commit.keys.partition_point(|k| k < range.start());
-                let key = commit.keys.get(from).filter(|k| range.contains(k))?;
-                Some((key.clone(), commit.ts))
+                let key = commit.keys.get(commit.keys.rank(range.start()));
+                let hit = !key.is_empty() && range.contains(key);
+                hit.then(|| (Bytes::copy_from_slice(key), commit.ts))
             })
         } else {
             self.order();
@@ -268,8 +320,11 @@ impl ConflictIndex {
     fn order(&mut self) {
         let first = self.log.partition_point(|c| c.ts <= self.ordered_to);
         for commit in self.log.range(first..) {
-            for key in &*commit.keys {
-                self.ordered.insert(key.clone(), commit.ts);
+            for key in commit.keys.iter() {
+                match self.ordered.get_mut(key) {
+                    Some(ts) => *ts = commit.ts,
+                    None => drop(self.ordered.insert(Bytes::copy_from_slice(key), commit.ts)),
+                }
             }
             self.ordered_to = commit.ts;
         }
@@ -284,10 +339,11 @@ impl ConflictIndex {
             }
             let Some(commit) = self.log.pop_front() else { break };
             let was_ordered = commit.ts <= self.ordered_to;
-            for key in &*commit.keys {
-                self.bytes -= key.len();
-                if self.last.get(key) == Some(&commit.ts) {
-                    self.last.remove(key);
+            self.bytes -= commit.keys.byte_len();
+            for key in commit.keys.iter() {
+                let hash = self.hash(key);
+                if self.last.get(&hash) == Some(&commit.ts) {
+                    self.last.remove(&hash);
                 }
                 if was_ordered && self.ordered.get(key) == Some(&commit.ts) {
                     self.ordered.remove(key);

@@ -46,6 +46,7 @@ mod maintenance;
 mod merge;
 #[cfg(all(test, loom))]
 mod models;
+mod packed;
 mod pipeline;
 mod read_set;
 #[cfg(all(test, not(loom)))]

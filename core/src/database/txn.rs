@@ -305,7 +305,7 @@ impl<S: Store> Inner<S> {
         let (keys, ranges) = (txn.reads.points().len(), txn.reads.ranges().len());
         for first in (0..keys).step_by(VALIDATE_STEP) {
             let part = first..keys.min(first + VALIDATE_STEP);
-            let state = self.pipeline.lock();
+            let mut state = self.pipeline.lock();
             if let Some(conflict) = state.index.validate_keys(txn, txn.read_ts, part) {
                 return Err(self.lose(state, conflict));
             }
@@ -320,7 +320,7 @@ impl<S: Store> Inner<S> {
         let writes = txn.writes.len();
         for first in (0..writes).step_by(VALIDATE_STEP) {
             let part = first..writes.min(first + VALIDATE_STEP);
-            let state = self.pipeline.lock();
+            let mut state = self.pipeline.lock();
             if let Some(conflict) = state.index.validate_writes(txn, txn.read_ts, part) {
                 return Err(self.lose(state, conflict));
             }

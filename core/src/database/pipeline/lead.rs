@@ -39,7 +39,7 @@ impl<S: Store> Inner<S> {
         }
         if !proposal.keys.is_empty() || !proposal.marks.is_empty() {
             state.commits += 1;
-            state.index.enter(ts, proposal.keys.clone(), proposal.marks);
+            state.index.enter(ts, &proposal.keys, proposal.marks);
         }
         let writes = proposal.writes;
         state.queue.commits.push(Commit { ts, writes, catalog, preserve, logged });
