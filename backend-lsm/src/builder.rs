@@ -150,6 +150,9 @@ impl Builder {
         keyspaces.persist().map_err(in_doubt("creating the database"))?;
         let horizon = Horizon::create(directory.path())?;
         directory.finish(keyspaces.meta.id())?;
+        // From here on a directory without its marker has lost it.
+        horizon.write(0)?;
+        horizon.sync()?;
         let group = keyspaces.group()?;
         LsmStore::new(keyspaces, directory, horizon, group)
     }

@@ -90,7 +90,7 @@ impl Directory {
 
     /// Removes what a creation that did not finish left.
     fn clear(&self) -> Result<()> {
-        if Horizon::names_a_group(&self.path) {
+        if Horizon::is_complete(&self.path) {
             let path = self.path.display();
             return Err(corrupted(format!("file {MARKER} of the database {path} is missing")));
         }

@@ -8,7 +8,8 @@
 //! exact and fsyncs it.
 //!
 //! ```text
-//! slot (512 bytes, one sector): magic [8] · number u64 · check u64 · zeros
+//! word: the group's number and one; 0 while the database is being created
+//! slot (512 bytes, one sector): magic [8] · word u64 · check u64 · zeros
 //! ```
 
 use std::fs::File;
@@ -22,6 +23,12 @@ use crate::error::{corrupted, io};
 /// The file's name in the database directory.
 pub(crate) const FILE: &str = "horizon";
 
+/// The word of a database whose creation did not finish.
+const INCOMPLETE: u64 = 0;
+
+/// The word of group 0; later groups follow.
+const COMPLETE: u64 = 1;
+
 const MAGIC: [u8; 8] = *b"vellumHZ";
 const SLOT_LEN: u64 = 512;
 
@@ -32,14 +39,15 @@ pub(crate) struct Horizon {
 }
 
 impl Horizon {
-    /// Creates the file at group 0, and fsyncs it.
+    /// Creates the file, and fsyncs it. It says that the database is not
+    /// complete; the first [`write`](Self::write) says that it is.
     pub(crate) fn create(dir: &Path) -> Result<Self> {
         let path = dir.join(FILE);
         let file = File::options().read(true).write(true).create(true).truncate(true).open(&path);
         let file = file.map_err(io(format!("creating {FILE}")))?;
         file.set_len(2 * SLOT_LEN).map_err(io(format!("creating {FILE}")))?;
         let horizon = Self { file };
-        horizon.write(0)?;
+        horizon.write_word(INCOMPLETE)?;
         horizon.sync()?;
         Ok(horizon)
     }
@@ -54,30 +62,26 @@ impl Horizon {
             }
             Err(e) => return Err(io(format!("opening {FILE}"))(e)),
         };
-        let mut slots = Vec::new();
-        for slot in 0..2 {
-            let mut bytes = [0; 24];
-            match file.read_exact_at(&mut bytes, slot * SLOT_LEN) {
-                Ok(()) => slots.extend(decode(&bytes)),
-                Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => {}
-                Err(e) => return Err(io(format!("reading {FILE}"))(e)),
-            }
-        }
-        match slots.into_iter().max() {
-            Some(number) => Ok((Self { file }, number)),
+        match read_words(&file)?.into_iter().max() {
+            Some(word) => Ok((Self { file }, word.saturating_sub(COMPLETE))),
             None => Err(corrupted(format!("file {FILE}: neither slot can be read"))),
         }
     }
 
-    /// Whether a file stands there that names a group: creation leaves zero.
-    pub(crate) fn names_a_group(dir: &Path) -> bool {
-        Self::open(dir).is_ok_and(|(_, number)| number > 0)
+    /// Whether a file stands there that belongs to a complete database.
+    pub(crate) fn is_complete(dir: &Path) -> bool {
+        let words = File::open(dir.join(FILE)).map(|file| read_words(&file));
+        words.is_ok_and(|words| words.is_ok_and(|words| words.iter().any(|w| *w >= COMPLETE)))
     }
 
     /// Notes that every group up to `number` is durable.
     pub(crate) fn write(&self, number: u64) -> Result<()> {
-        let slot = number % 2;
-        let written = self.file.write_all_at(&encode(number), slot * SLOT_LEN);
+        self.write_word(number.saturating_add(COMPLETE))
+    }
+
+    fn write_word(&self, word: u64) -> Result<()> {
+        let slot = word % 2;
+        let written = self.file.write_all_at(&encode(word), slot * SLOT_LEN);
         written.map_err(io(format!("writing {FILE}")))
     }
 
@@ -86,9 +90,23 @@ impl Horizon {
     }
 }
 
-fn encode(number: u64) -> [u8; 24] {
+/// What can be read of the two slots.
+fn read_words(file: &File) -> Result<Vec<u64>> {
+    let mut words = Vec::new();
+    for slot in 0..2 {
+        let mut bytes = [0; 24];
+        match file.read_exact_at(&mut bytes, slot * SLOT_LEN) {
+            Ok(()) => words.extend(decode(&bytes)),
+            Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => {}
+            Err(e) => return Err(io(format!("reading {FILE}"))(e)),
+        }
+    }
+    Ok(words)
+}
+
+fn encode(word: u64) -> [u8; 24] {
     let mut bytes = [0; 24];
-    let parts = [MAGIC, number.to_be_bytes(), check(number).to_be_bytes()];
+    let parts = [MAGIC, word.to_be_bytes(), check(word).to_be_bytes()];
     for (to, from) in bytes.chunks_exact_mut(8).zip(parts) {
         to.copy_from_slice(&from);
     }
@@ -97,14 +115,14 @@ fn encode(number: u64) -> [u8; 24] {
 
 fn decode(bytes: &[u8; 24]) -> Option<u64> {
     let (magic, rest) = bytes.split_first_chunk::<8>()?;
-    let (number, sum) = rest.split_first_chunk::<8>()?;
-    let number = u64::from_be_bytes(*number);
-    (*magic == MAGIC && *sum == check(number).to_be_bytes()).then_some(number)
+    let (word, sum) = rest.split_first_chunk::<8>()?;
+    let word = u64::from_be_bytes(*word);
+    (*magic == MAGIC && *sum == check(word).to_be_bytes()).then_some(word)
 }
 
-/// Tells a number from what a torn or misdirected write would leave.
-fn check(number: u64) -> u64 {
-    xxhash_rust::xxh3::xxh3_64(&number.to_be_bytes())
+/// Tells a word from what a torn or misdirected write would leave.
+fn check(word: u64) -> u64 {
+    xxhash_rust::xxh3::xxh3_64(&word.to_be_bytes())
 }
 
 #[cfg(test)]
@@ -116,14 +134,17 @@ mod tests {
         let dir = tempfile::tempdir().map_err(io("making a directory"))?;
         let horizon = Horizon::create(dir.path())?;
         assert_eq!(Horizon::open(dir.path())?.1, 0);
+        assert!(!Horizon::is_complete(dir.path()));
+        horizon.write(0)?;
+        assert!(Horizon::is_complete(dir.path()));
         for number in 1..=5 {
             horizon.write(number)?;
             assert_eq!(Horizon::open(dir.path())?.1, number);
         }
         let damage = |slot: u64| horizon.file.write_all_at(b"x", slot * SLOT_LEN + 9);
-        damage(1).map_err(io("damaging"))?;
-        assert_eq!(Horizon::open(dir.path())?.1, 4);
         damage(0).map_err(io("damaging"))?;
+        assert_eq!(Horizon::open(dir.path())?.1, 4);
+        damage(1).map_err(io("damaging"))?;
         assert!(Horizon::open(dir.path()).is_err());
         Ok(())
     }

@@ -230,21 +230,25 @@ fn directory_named_fjall_that_is_not_ours_is_refused_and_left_alone() {
 
 #[test]
 fn database_that_lost_its_marker_is_not_taken_for_an_unfinished_one() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = write(dir.path(), 3, 1 << 26, Durability::Sync);
-    let marker = fs::read(path.join("VELLUM")).unwrap();
-    fs::remove_file(path.join("VELLUM")).unwrap();
-    let e = Builder::new(&path).open_store().err().unwrap();
-    assert_eq!(e.kind(), ErrorKind::Corrupted, "{e}");
-    fs::write(path.join("VELLUM"), marker).unwrap();
-    assert_eq!(read(&path).unwrap(), 3);
+    for durability in [Durability::Sync, Durability::Buffered] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = write(dir.path(), 3, 1 << 26, durability);
+        let marker = fs::read(path.join("VELLUM")).unwrap();
+        fs::remove_file(path.join("VELLUM")).unwrap();
+        let e = Builder::new(&path).open_store().err().unwrap();
+        assert_eq!(e.kind(), ErrorKind::Corrupted, "{e}");
+        fs::write(path.join("VELLUM"), marker).unwrap();
+        assert_eq!(read(&path).unwrap(), 3);
+    }
 }
 
 #[test]
 fn creation_that_a_crash_cut_short_is_started_over() {
     let dir = tempfile::tempdir().unwrap();
     let from = write(dir.path(), 0, 1 << 26, Durability::Sync);
-    // Whatever a crash left of it, the marker was not there.
+    // Whatever a crash left of it, the marker was not there, and the horizon
+    // did not say that the database is complete.
+    fs::remove_file(from.join("horizon")).unwrap();
     for kept in (0..files(&from).len()).step_by(5) {
         let path = dir.path().join(format!("half {kept}"));
         copy(&from, &path);
