@@ -33,10 +33,17 @@ const FJALL: &str = "fjall";
 #[derive(Debug)]
 pub(crate) struct Directory {
     path: PathBuf,
-    /// Released when it is closed.
-    _lock: File,
+    lock: File,
     /// The number of fjall's keyspace `meta`; `None` until it is created.
     pub(crate) meta: Option<u64>,
+}
+
+impl Drop for Directory {
+    /// Unlocks by name: closing the file would leave the lock to a child that
+    /// was being forked in this moment, until it executes.
+    fn drop(&mut self) {
+        let _ = self.lock.unlock();
+    }
 }
 
 impl Directory {
@@ -72,7 +79,7 @@ impl Directory {
             }
             Err(e) => return Err(io(format!("reading {MARKER}"))(e)),
         };
-        let directory = Self { path: path.to_owned(), _lock: lock, meta };
+        let directory = Self { path: path.to_owned(), lock, meta };
         if directory.meta.is_none() {
             sync_dir(path)?;
             directory.clear()?;
