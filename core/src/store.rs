@@ -37,6 +37,8 @@ pub type BoxIter<T> = Box<dyn Iterator<Item = Result<T>> + Send>;
 ///   asked only for timestamps that are retained: a pin, or one at or above
 ///   the horizon of the last [`Retention`].
 /// - After `apply` failed, neither `apply` nor `publish` is called again.
+/// - Every snapshot that the engine holds is in each [`Retention`] that it makes
+///   meanwhile, so that a store may rely on that to keep what it sees.
 ///
 /// A store promises to the engine:
 /// - a group is atomic: after any crash all of it is there or none, and no
@@ -124,7 +126,7 @@ pub trait Store: Send + Sync + 'static {
     /// Makes every group that was applied survive power loss.
     ///
     /// # Errors
-    /// `Io`, after which nothing that was not synced before may be relied on.
+    /// Any kind: nothing that was not synced before may be relied on after it.
     fn sync(&self) -> Result<()>;
 
     /// Reads everything at rest and checks it.

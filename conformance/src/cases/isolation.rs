@@ -1,5 +1,6 @@
 //! I: isolation.
 
+use std::sync::mpsc;
 use std::time::Duration;
 
 use vellum_core::{
@@ -352,12 +353,20 @@ pub(crate) fn i8_transaction_that_runs_alone_cannot_lose<F: Factory>(cx: &Ctx<F>
     let alone = TxnOptions::new().alone_for(Duration::from_secs(3600));
     let mut txn = db.begin_write_with(&alone)?;
     get(&txn, "a")?;
-    let other = db.clone();
-    let rival =
-        std::thread::spawn(move || -> CaseResult { commit(&other, &[("a", "2")]).map(drop) });
-    for _ in 0..50 {
-        std::thread::yield_now();
-    }
+    let (other, (tell, told)) = (db.clone(), mpsc::channel());
+    let rival = std::thread::spawn(move || -> CaseResult {
+        let mut txn = other.begin_write()?;
+        put(&mut txn, "a", "2")?;
+        // Nobody listens any more if the case has failed.
+        let _ = tell.send("about to commit");
+        committed("the rival", txn.commit())?;
+        let _ = tell.send("committed");
+        Ok(())
+    });
+    told.recv().map_err(|_| Failure::new("the rival did not get as far as its commit"))?;
+    // Long enough for a commit that does not wait; one that waits takes no part.
+    let early = told.recv_timeout(Duration::from_millis(250)).is_ok();
+    holds(!early, "the rival's commit waits")?;
     put(&mut txn, "b", "2")?;
     committed("the one that runs alone", txn.commit())?;
     rival.join().map_err(|_| Failure::new("the rival panicked"))??;

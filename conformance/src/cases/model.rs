@@ -42,19 +42,19 @@ fn compare<F: Factory>(cx: &Ctx<F>, name: &str, usual: u32, mode: Mode) -> CaseR
 
 pub(crate) fn i1_random_histories_agree_with_the_model<F: Factory>(cx: &Ctx<F>) -> CaseResult {
     let mode = Mode { history: false, reopens: false };
-    compare(cx, "i1_random_histories_agree_with_the_model", 400, mode)
+    compare(cx, "i1_random_histories_agree_with_the_model", 800, mode)
 }
 
 pub(crate) fn c1_random_histories_with_history_agree_with_the_model<F: Factory>(
     cx: &Ctx<F>,
 ) -> CaseResult {
     let mode = Mode { history: true, reopens: false };
-    compare(cx, "c1_random_histories_with_history_agree_with_the_model", 200, mode)
+    compare(cx, "c1_random_histories_with_history_agree_with_the_model", 400, mode)
 }
 
 pub(crate) fn d6_random_histories_with_reopening_agree_with_the_model<F: Factory>(
     cx: &Ctx<F>,
 ) -> CaseResult {
-    let mode = Mode { history: cx.effort.seed % 2 == 1, reopens: true };
+    let mode = Mode { history: true, reopens: true };
     compare(cx, "d6_random_histories_with_reopening_agree_with_the_model", 40, mode)
 }

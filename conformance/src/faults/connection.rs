@@ -251,7 +251,11 @@ impl<C: Connection> Connection for BrokenConnection<C> {
                 let set = self.db.versions()?;
                 let known: Vec<_> = versions.iter().copied().filter(|v| set.contains(*v)).collect();
                 self.db.delete_versions(&known)?;
-                self.db.delete_versions(versions)
+                if known.len() < versions.len() {
+                    self.db.delete_versions(versions)
+                } else {
+                    Ok(())
+                }
             }
             Fault::DeleteWaitsForWriters if self.db.stats()?.open_writes > 0 => {
                 Err(Error::new(ErrorKind::OpenTransactions, "a writer is open"))

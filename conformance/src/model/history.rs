@@ -38,8 +38,11 @@ pub(crate) enum Op {
     MarkWritten(u8, Span),
     Commit(u8),
     Discard(u8),
+    /// Another transaction puts a key, or deletes it, and commits at once.
+    Rival(u8, Option<u8>),
     Reader(u8),
     Read(u8, Span),
+    ReadKey(u8, u8),
     Save(u8, bool),
     DeleteVersion(u8),
     ReadAt(u8, Span),
@@ -111,7 +114,9 @@ pub(crate) fn ops() -> impl Strategy<Value = Vec<Op>> {
         1 => (slot(), span()).prop_map(|(s, r)| Op::MarkWritten(s, r)),
         9 => slot().prop_map(Op::Commit),
         1 => slot().prop_map(Op::Discard),
+        8 => (0u8..10, prop::option::weighted(0.7, any::<u8>())).prop_map(|(k, v)| Op::Rival(k, v)),
         1 => slot().prop_map(Op::Reader),
+        2 => (slot(), any_key()).prop_map(|(s, k)| Op::ReadKey(s, k)),
         2 => (slot(), span()).prop_map(|(s, r)| Op::Read(s, r)),
     ];
     let past = || any::<u8>();

@@ -6,6 +6,7 @@
 //! conflicts by reading the contract aloud: over every commit since a
 //! transaction began, and every key of it.
 
+mod drive;
 mod history;
 mod play;
 

@@ -1,6 +1,5 @@
 //! Plays a history on a database and on the model, side by side.
 
-use std::collections::VecDeque;
 use std::ops::Bound;
 
 use vellum_core::{
@@ -8,6 +7,7 @@ use vellum_core::{
     Result, SaveOptions, Timestamp, TxnOptions, Version, VersionSet, WriteConflicts, WriteTxn,
 };
 
+use super::drive::{bounds, drive, short, whole};
 use super::{Flavour, Key, Map, Model, Op, Part, Saved, Span, Txn, Writes, key};
 use crate::check::{refused, same, text};
 use crate::{CaseResult, Ctx, Factory, Failure};
@@ -52,54 +52,6 @@ fn open<F: Factory>(cx: &Ctx<F>, mode: Mode) -> Result<F::Connection> {
     cx.open_with(Ctx::<F>::options().history(kept))
 }
 
-fn bounds(span: &Span) -> (Bound<Key>, Bound<Key>) {
-    let bound = |b: Bound<u8>| b.map(key);
-    (bound(span.bounds.0), bound(span.bounds.1))
-}
-
-/// Long keys would drown everything else.
-fn short(key: &[u8]) -> String {
-    text(key.get(..8).unwrap_or(key))
-}
-
-fn whole(txn: &impl ReadTxn, want: &Map, what: &str) -> CaseResult {
-    let span =
-        Span { bounds: (Bound::Unbounded, Bound::Unbounded), steps: Vec::new(), exhausts: true };
-    drive(txn, want, &span, what).map(drop)
-}
-
-/// Drives a range as the span says and compares each step. Gives what was
-/// observed.
-fn drive(txn: &impl ReadTxn, state: &Map, span: &Span, what: &str) -> CaseResult<Vec<Part>> {
-    let bounds = bounds(span);
-    let part = Part::of(&bounds);
-    let mut want: VecDeque<_> = state.iter().filter(|(k, _)| part.holds(k)).collect();
-    let mut range = txn.range(bounds);
-    let (mut front, mut back, mut all) = (None, None, false);
-    let rest = std::iter::repeat_n(span.steps.len() % 2 == 1, want.len() + 2);
-    let rest = rest.filter(|_| span.exhausts);
-    for from_back in span.steps.iter().copied().chain(rest) {
-        let got = if from_back { range.next_back() } else { range.next() }.transpose()?;
-        let got = got.map(|(k, v)| (short(&k), k, text(&v)));
-        let want = if from_back { want.pop_back() } else { want.pop_front() };
-        let end = if from_back { "back" } else { "front" };
-        let shown = got.as_ref().map(|(k, _, v)| (k.clone(), v.clone()));
-        let wanted = want.map(|(k, v)| (short(k), text(v)));
-        same(format!("{what}, from the {end}"), shown, wanted)?;
-        match want {
-            None => all = true,
-            Some((k, _)) if from_back => back = Some(k.clone()),
-            Some((k, _)) => front = Some(k.clone()),
-        }
-    }
-    Ok(match all {
-        true => vec![part],
-        false => {
-            front.map(|k| part.up_to(&k)).into_iter().chain(back.map(|k| part.from(&k))).collect()
-        }
-    })
-}
-
 impl<F: Factory> Play<'_, F> {
     fn step(&mut self, op: &Op) -> CaseResult {
         match op {
@@ -139,6 +91,28 @@ impl<F: Factory> Play<'_, F> {
                     txn.discard();
                 }
                 Ok(())
+            }
+            Op::Rival(n, v) => {
+                let (key, value) = (key(*n), v.map(value));
+                let mut txn = self.db.begin_write()?;
+                match &value {
+                    Some(value) => txn.put(&key, value.clone())?,
+                    None => txn.delete(&key)?,
+                }
+                let info = txn.commit()?;
+                self.committed(info, Writes::from([(key, value)]), Vec::new())
+            }
+            Op::ReadKey(slot, n) => {
+                let Some(Some((txn, state))) = self.readers.get(usize::from(*slot)) else {
+                    return Ok(());
+                };
+                let key = key(*n);
+                if !is_key(&key) {
+                    return refused("a get out of limits", txn.get(&key), ErrorKind::Invalid)
+                        .map(drop);
+                }
+                let got = txn.get(&key)?.map(|v| text(&v));
+                same("a reader's get", got, state.get(&key).map(|v| text(v)))
             }
             Op::Reader(slot) => {
                 let reader = (self.db.begin_read()?, self.model.head());
@@ -207,6 +181,9 @@ impl<F: Factory> Play<'_, F> {
     }
 
     fn begin(&mut self, slot: u8, flavour: Flavour) -> CaseResult {
+        if self.writer(slot).is_some() {
+            return Ok(());
+        }
         let options = match flavour {
             Flavour::Serializable => TxnOptions::new(),
             Flavour::Snapshot => TxnOptions::new().isolation(Isolation::Snapshot),
@@ -247,9 +224,7 @@ impl<F: Factory> Play<'_, F> {
 
     fn write(&mut self, slot: u8, key: &Key, value: Option<u8>) -> CaseResult {
         let Some((txn, model)) = self.writer(slot) else { return Ok(()) };
-        // One value in eight is empty.
-        let value =
-            value.map(|v| if v % 8 == 0 { Vec::new() } else { format!("v{v}").into_bytes() });
+        let value = value.map(self::value);
         let wrote = match &value {
             Some(value) => txn.put(key, value.clone()),
             None => txn.delete(key),
@@ -481,6 +456,11 @@ impl<F: Factory> Play<'_, F> {
         }
         Ok(())
     }
+}
+
+/// The value of this number: one in eight is empty.
+fn value(n: u8) -> Vec<u8> {
+    if n.is_multiple_of(8) { Vec::new() } else { format!("v{n}").into_bytes() }
 }
 
 fn is_key(key: &[u8]) -> bool {
