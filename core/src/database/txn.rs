@@ -70,6 +70,16 @@ impl<S: Store> View<S> {
         self.snapshot.get(key)
     }
 
+    /// What the transaction itself wrote at `key`, if it did; `Some(None)` is a
+    /// delete. Such a read observes nothing of the snapshot.
+    fn own_write(&self, key: &[u8], writes: &WriteSet) -> Result<Option<Option<Bytes>>> {
+        let own = writes.get(key).cloned();
+        if own.is_some() {
+            self.inner.check_open()?;
+        }
+        Ok(own)
+    }
+
     fn range<'a>(&'a self, range: &KeyRange, own: OwnRange<'a>) -> DatabaseRange<'a, S> {
         let merge = Merge::new(self.snapshot.range(range), own);
         DatabaseRange { inner: &self.inner, merge, done: false, tracker: None }
@@ -174,9 +184,8 @@ impl<S: Store> ReadTxn for DatabaseWrite<S> {
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>> {
-        if let Some(own) = self.writes.get(key) {
-            self.view.inner.check_open()?;
-            return Ok(own.clone());
+        if let Some(own) = self.view.own_write(key, &self.writes)? {
+            return Ok(own);
         }
         let record = self.view.get(key)?;
         if self.is_validated() {
@@ -357,9 +366,8 @@ impl<S: Store> ReadTxn for DatabaseSnapshotReads<'_, S> {
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>> {
-        if let Some(own) = self.writes.get(key) {
-            self.view.inner.check_open()?;
-            return Ok(own.clone());
+        if let Some(own) = self.view.own_write(key, self.writes)? {
+            return Ok(own);
         }
         Ok(self.view.get(key)?.map(|record| record.value))
     }
