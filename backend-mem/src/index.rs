@@ -42,6 +42,7 @@ use vellum_core::{Retention, Timestamp};
 use crate::chain::Entry;
 use crate::leaf::{Leaf, State, Tally};
 use crate::order::Order;
+use crate::sync::{is_broken, look_again};
 
 /// The fences of the leaves that a sweep has to look at.
 pub(crate) type Unswept = BTreeSet<Bytes>;
@@ -77,9 +78,11 @@ impl Index {
         loop {
             let leaf = self.leaf_at(key);
             let state = leaf.state.read();
-            if state.covers(key) {
+            if state.covers(key) || is_broken("a reader takes the leaf that it finds at first") {
                 return read(&state, &leaf.fence);
             }
+            drop(state);
+            look_again();
         }
     }
 
@@ -93,9 +96,13 @@ impl Index {
         loop {
             let leaf = self.leaf_below(key);
             let state = leaf.state.read();
-            if state.covers_below(key) {
+            let is_first =
+                is_broken("a reader that goes down takes the leaf that it finds at first");
+            if state.covers_below(key) || is_first {
                 return read(&state, &leaf.fence);
             }
+            drop(state);
+            look_again();
         }
     }
 
@@ -120,7 +127,8 @@ impl Index {
             let appended = state.keys.get(len) == key;
             if let Some(right) = state.split(appended) {
                 let mut upper = right.state.write();
-                if state.is_listed && upper.wants_sweep() {
+                let lists = !is_broken("a split does not list the new leaf to be swept");
+                if state.is_listed && upper.wants_sweep() && lists {
                     upper.is_listed = unswept.insert(right.fence.clone());
                 }
                 drop(upper);
@@ -156,10 +164,12 @@ impl Index {
         let mut lower = before.state.write();
         let was_listed = state.is_listed;
         if lower.absorb(&mut state) {
-            self.order.remove(&fence);
+            if !is_broken("a leaf that was merged away can still be found") {
+                self.order.remove(&fence);
+            }
             if was_listed {
                 unswept.remove(&fence);
-                if !lower.is_listed {
+                if !lower.is_listed && !is_broken("a merge does not list the leaf to be swept") {
                     lower.is_listed = unswept.insert(before.fence.clone());
                 }
             }

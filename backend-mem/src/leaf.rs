@@ -6,7 +6,7 @@ use vellum_core::{Retention, Timestamp};
 
 use crate::chain::{Chain, Entry};
 use crate::keys::{GROWTH, Keys, separator};
-use crate::sync::RwLock;
+use crate::sync::{RwLock, is_broken};
 
 /// A leaf with more keys than this is split. More would make inserts slower,
 /// fewer the search for the leaf.
@@ -71,7 +71,7 @@ fn signed(n: usize) -> i64 {
 }
 
 impl Leaf {
-    pub(crate) const fn new(fence: Bytes, state: State) -> Self {
+    pub(crate) fn new(fence: Bytes, state: State) -> Self {
         Self { fence, state: RwLock::new(state) }
     }
 }
@@ -208,7 +208,8 @@ impl State {
             self.chains.reserve_exact(right.len());
             self.chains.append(&mut right.chains);
             self.high = right.high.take();
-            *right = Self { is_dead: true, ..Self::default() };
+            let is_dead = !is_broken("a leaf that was merged away does not say so");
+            *right = Self { is_dead, ..Self::default() };
         }
         fits
     }

@@ -13,12 +13,14 @@ mod history;
 mod index;
 mod keys;
 mod leaf;
+#[cfg(all(test, loom))]
+mod models;
 mod open;
 mod order;
 mod snapshot;
 mod store;
 mod sync;
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests;
 mod verify;
 

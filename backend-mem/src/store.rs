@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use vellum_core::{
@@ -16,13 +15,14 @@ use crate::history::History;
 use crate::index::{Index, Unswept};
 use crate::leaf::Tally;
 use crate::snapshot::MemSnapshot;
-use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use crate::sync::{Mutex, is_broken, yield_now};
 use crate::verify;
 
 /// The backend's name, in errors and statistics.
 const NAME: &str = "mem";
 /// How many leaves a prune sweeps before it lets a commit go ahead.
-const SWEEP_CHUNK: usize = 16;
+const SWEEP_CHUNK: usize = if cfg!(loom) { 1 } else { 16 };
 
 /// A multi-version ordered store in memory. What it holds ends with it.
 ///
@@ -81,6 +81,11 @@ impl MemStore {
         Self::default()
     }
 
+    /// Nothing but the head, as if no snapshot were open: a mistake of models.
+    fn only_head(&self) -> Retention {
+        Retention::new(Vec::new(), Vec::new(), self.writer.lock().last_ts)
+    }
+
     fn check_open(&self) -> Result<()> {
         if self.is_closed.load(Ordering::Acquire) {
             let message = "the store in memory was closed";
@@ -115,6 +120,11 @@ impl Store for MemStore {
 
     fn apply(&self, group: Group<'_>) -> Result<()> {
         self.check_open()?;
+        if is_broken("a group shows before it is published") {
+            self.publish(group.commits.last().map_or(Timestamp::ZERO, |commit| commit.ts));
+        }
+        let head = is_broken("a commit trims by the head alone").then(|| self.only_head());
+        let keep = head.as_ref().unwrap_or(group.retention);
         let mut tally = Tally::default();
         let mut writer = self.writer.lock();
         let Writer { unswept, history, catalog, last_ts } = &mut *writer;
@@ -126,8 +136,7 @@ impl Store for MemStore {
             let mut interval = history.interval(commit.preserve);
             for write in commit.writes {
                 let entry = Entry { ts, value: write.value };
-                let superseded =
-                    self.index.put(&write.key, entry, group.retention, unswept, &mut tally);
+                let superseded = self.index.put(&write.key, entry, keep, unswept, &mut tally);
                 if let Some(interval) = &mut interval {
                     interval.note(&write.key, superseded);
                 }
@@ -150,7 +159,11 @@ impl Store for MemStore {
 
     fn prune(&self, keep: &Retention) -> Result<PruneReport> {
         self.check_open()?;
-        let _one_at_a_time = self.prune.lock();
+        let _one_at_a_time = (!is_broken("two prunes run at once")).then(|| self.prune.lock());
+        let head = is_broken("a prune sweeps by the head alone").then(|| self.only_head());
+        let keep = head.as_ref().unwrap_or(keep);
+        let early = is_broken("a prune goes by the last commit before it began")
+            .then(|| self.writer.lock().last_ts);
         let mut tally = Tally::default();
         let mut from = Some(Bytes::new());
         while from.is_some() {
@@ -165,10 +178,10 @@ impl Store for MemStore {
             tally.removed.0 += chunk.removed.0;
             tally.removed.1 += chunk.removed.1;
             // The lock is not fair: without this a waiting commit might starve.
-            std::thread::yield_now();
+            yield_now();
         }
         let mut writer = self.writer.lock();
-        let last_ts = writer.last_ts;
+        let last_ts = early.unwrap_or(writer.last_ts);
         let dropped = writer.history.prune(keep, last_ts);
         drop(writer);
         drop(dropped);

@@ -1,7 +1,42 @@
-//! Locks that ignore poisoning: nothing here panics while it holds one, and a
-//! panic in a caller's thread must not take the database with it.
+//! The synchronisation primitives of the store, in one place, so that the same
+//! code runs over `std` and, with `--cfg loom`, under the loom model checker.
+//!
+//! Locks ignore poisoning: nothing here panics while it holds one, and a panic
+//! in a caller's thread must not take the database with it.
 
-use std::sync::{self, MutexGuard, PoisonError, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::PoisonError;
+
+#[cfg(not(loom))]
+pub(crate) use std::sync::atomic;
+#[cfg(not(loom))]
+use std::sync::{self, MutexGuard, RwLockReadGuard, RwLockWriteGuard};
+#[cfg(not(loom))]
+pub(crate) use std::thread::yield_now;
+
+#[cfg(loom)]
+pub(crate) use loom::sync::atomic;
+#[cfg(loom)]
+use loom::sync::{self, MutexGuard, RwLockReadGuard, RwLockWriteGuard};
+#[cfg(loom)]
+pub(crate) use loom::thread::yield_now;
+
+/// Whether the model that runs asks for this mistake, to show that it would be
+/// caught; never, outside models.
+#[cfg(not(loom))]
+pub(crate) const fn is_broken(_: &str) -> bool {
+    false
+}
+
+#[cfg(loom)]
+pub(crate) use vellum_core::model::is_broken;
+
+/// Between two looks at what another thread is about to finish.
+pub(crate) fn look_again() {
+    #[cfg(not(loom))]
+    std::hint::spin_loop();
+    #[cfg(loom)]
+    yield_now();
+}
 
 /// A mutual exclusion lock.
 #[derive(Debug, Default)]
@@ -18,7 +53,7 @@ impl<T> Mutex<T> {
 pub(crate) struct RwLock<T>(sync::RwLock<T>);
 
 impl<T> RwLock<T> {
-    pub(crate) const fn new(value: T) -> Self {
+    pub(crate) fn new(value: T) -> Self {
         Self(sync::RwLock::new(value))
     }
 

@@ -46,7 +46,13 @@ mod backoff;
 mod connection;
 mod database;
 mod error;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod limits;
+#[cfg(loom)]
+#[doc(hidden)]
+pub mod model;
 mod options;
 mod range;
 mod retention;

@@ -122,8 +122,8 @@ mod tests {
     #[test]
     fn record_is_dead_iff_no_retained_timestamp_lies_in_its_interval() {
         // Against the definition, over every small R.
-        for bits in 0u32..256 {
-            for horizon in 0..9 {
+        for bits in (0u32..256).step_by(if cfg!(miri) { 37 } else { 1 }) {
+            for horizon in (0..9).step_by(if cfg!(miri) { 4 } else { 1 }) {
                 let points: Vec<_> = (0..8).filter(|i| bits >> i & 1 == 1).map(ts).collect();
                 let keep = Retention::new(points.clone(), vec![], ts(horizon));
                 for from in 0..8 {

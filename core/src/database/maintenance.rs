@@ -15,7 +15,11 @@ use super::versions::history_entry;
 
 /// A background prune runs after this many keys were written, or a version was
 /// deleted.
+#[cfg(not(test))]
 const WRITES_BETWEEN_PRUNES: usize = 1 << 17;
+/// Few, so that tests get there.
+#[cfg(test)]
+const WRITES_BETWEEN_PRUNES: usize = 64;
 
 /// When to prune, and who is at it.
 #[derive(Debug)]

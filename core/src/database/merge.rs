@@ -111,7 +111,7 @@ mod tests {
     fn ends_meet_without_gap_or_repeat_for_every_small_case() {
         // Every assignment of {absent, base, own, base+own, own delete,
         // base + own delete} to four keys, driven by every pattern of ends.
-        const KEYS: u32 = 4;
+        const KEYS: u32 = if cfg!(miri) { 2 } else { 4 };
         for case in 0..6u32.pow(KEYS) {
             let (mut base, mut own, mut expected) = (vec![], BTreeMap::new(), vec![]);
             for i in 0..KEYS {

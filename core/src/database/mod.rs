@@ -61,7 +61,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::{Mutation, Mutex, RwLock, is_broken};
+use crate::sync::{Mutex, RwLock, is_broken};
 use crate::{
     At, Changes, CommitInfo, Connection, Diff, Durability, Error, ErrorKind, History, KeyRange,
     MAX_TXN_BYTES, Options, PruneReport, Result, Retention, SaveOptions, Stats, Store, Timestamp,
@@ -76,6 +76,8 @@ use watermark::Watermark;
 
 pub use txn::{DatabaseRange, DatabaseRead, DatabaseSnapshotReads, DatabaseWrite};
 pub use versions::Versions;
+#[cfg(any(test, fuzzing))]
+pub use versions::fuzz_catalog;
 
 /// A transactional, versioned database over a [`Store`].
 ///
@@ -197,13 +199,16 @@ impl<S: Store> Inner<S> {
 
     /// What must stay readable. In this order: see the first invariant.
     fn retention(&self) -> Retention {
+        let early =
+            is_broken("what is retained is computed from a table that is older than the head")
+                .then(|| self.table.read().versions.pins());
         let head = self.pipeline.decided();
         let table = self.table.read();
-        let pins = table.versions.pins();
+        let pins = early.unwrap_or_else(|| table.versions.pins());
         let horizon = table.history_since.unwrap_or(head);
         drop(table);
         let snapshots = self.watermark.snapshots();
-        let horizon = match is_broken(Mutation::HeadAfterWalk) {
+        let horizon = match is_broken("what is retained is computed from the head after the walk") {
             true => self.pipeline.decided(),
             false => horizon,
         };

@@ -10,7 +10,7 @@
 use std::collections::VecDeque;
 
 use crate::sync::atomic::{AtomicUsize, Ordering, fence};
-use crate::sync::{Mutation, Mutex, is_broken};
+use crate::sync::{Mutex, is_broken};
 use crate::{Result, Timestamp};
 
 /// More shards than cores take turns to begin; each costs a lock to walk.
@@ -70,20 +70,21 @@ impl Watermark {
         ts: impl FnOnce(&T) -> Timestamp,
     ) -> Result<(T, Slot)> {
         let shard = thread_shard();
-        let count_late = is_broken(Mutation::CountAfterSnapshot);
+        let count_late = is_broken("a write transaction counts as open only after its snapshot");
         if writer && !count_late {
             self.writers.fetch_add(1, Ordering::SeqCst);
             // Pairs with the fence after publishing: this transaction is
             // counted, or has seen what was published.
             fence(Ordering::SeqCst);
         }
-        let (mut open, taken) = if is_broken(Mutation::SnapshotBeforeShard) {
-            let taken = take();
-            (self.shard(shard).open.lock(), taken)
-        } else {
-            let open = self.shard(shard).open.lock();
-            (open, take())
-        };
+        let (mut open, taken) =
+            if is_broken("the snapshot is taken before the watermark's shard is locked") {
+                let taken = take();
+                (self.shard(shard).open.lock(), taken)
+            } else {
+                let open = self.shard(shard).open.lock();
+                (open, take())
+            };
         if writer && count_late {
             self.writers.fetch_add(1, Ordering::SeqCst);
         }
@@ -156,6 +157,16 @@ impl Watermark {
 }
 
 /// The calling thread's shard: threads take turns.
+#[cfg(loom)]
+fn thread_shard() -> usize {
+    use std::sync::atomic::AtomicUsize;
+    loom::lazy_static!(static ref NEXT: AtomicUsize = AtomicUsize::new(0););
+    loom::thread_local!(static SHARD: usize = NEXT.fetch_add(1, Ordering::Relaxed) % SHARDS);
+    SHARD.with(|shard| *shard)
+}
+
+/// The calling thread's shard: threads take turns.
+#[cfg(not(loom))]
 fn thread_shard() -> usize {
     use std::sync::atomic::AtomicUsize;
     static NEXT: AtomicUsize = AtomicUsize::new(0);
@@ -249,7 +260,7 @@ mod tests {
             usize::try_from(seed >> 33).unwrap_or(0) % n
         };
         let (mut counts, mut model) = (Counts::default(), BTreeMap::<u64, usize>::new());
-        for step in 0..20_000 {
+        for step in 0..if cfg!(miri) { 200 } else { 20_000 } {
             let near_head = (step / 8 + random(8)) as u64;
             if random(2) == 0 {
                 counts.add(Timestamp::new(near_head));

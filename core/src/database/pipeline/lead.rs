@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::store::{Commit, Group};
 use crate::sync::atomic::{Ordering, fence};
-use crate::sync::{Mutation, MutexGuard, is_broken, yield_now};
+use crate::sync::{MutexGuard, is_broken, yield_now};
 use crate::{Durability, Error, ErrorKind, KeyRange, Result, Store, Timestamp, VersionInfo};
 
 use super::super::{Inner, TableChange, limits};
@@ -61,7 +61,7 @@ impl<S: Store> Inner<S> {
         from_writer: bool,
     ) -> Result<Timestamp> {
         let pipeline = &self.pipeline;
-        if is_broken(Mutation::AcknowledgeAtOnce) {
+        if is_broken("a committer that finds a leader does not wait for it") {
             return Ok(ts);
         }
         if durability == Durability::Buffered {
@@ -78,8 +78,8 @@ impl<S: Store> Inner<S> {
             if state.decided >= ts {
                 return Ok(ts);
             }
-            if let Some(failure) = &state.failure {
-                return Err(failure.outcome(ts));
+            if let Some(error) = state.refusal(ts) {
+                return Err(error);
             }
             if !state.leading {
                 return self.lead(state, ts, from_writer);
@@ -103,6 +103,7 @@ impl<S: Store> Inner<S> {
                 (Some(first), Some(last)) => (first.ts, last.ts),
                 _ => break,
             };
+            state.applying = last;
             state.since_upkeep += queue.commits.len();
             let due =
                 state.since_upkeep >= UPKEEP_COMMITS.max(state.retention.snapshots().len() / 8);
@@ -116,18 +117,27 @@ impl<S: Store> Inner<S> {
             let retention = if due { Arc::new(self.retention()) } else { retention };
             let Queue { commits, keys, changes, durability } = queue;
             let writes = keys.iter().map(|(_, keys)| keys.len()).sum();
-            if is_broken(Mutation::PublishBeforeApply) {
+            if is_broken("a group is published before it is applied") {
                 self.store.publish(last);
+            }
+            if is_broken("a group counts as decided before it is published") {
+                pipeline.decided.store(last.get(), Ordering::SeqCst);
             }
             let result = self.store.apply(Group { commits, durability, retention: &retention });
             if let Err(error) = result {
-                return Err(guard.fail(error, ts));
+                let error = guard.fail(error, ts);
+                // Its own commit was in the first group.
+                let done = round > 1
+                    && !is_broken(
+                        "a leader is told of the failure of a group that it led for others",
+                    );
+                return if done { Ok(ts) } else { Err(error) };
             }
             self.publish(last, changes);
             // Who counts itself, as a writer or a watcher, has a fence before it
             // looks at the head. Publishing, a fence, and counting make that
             // store buffering, of which one side at least sees the other.
-            if !is_broken(Mutation::CountWithoutFence) {
+            if !is_broken("writers and watchers are counted without a fence after publishing") {
                 fence(Ordering::SeqCst);
             }
             if !self.watch.is_empty() {
@@ -164,7 +174,9 @@ impl<S: Store> Inner<S> {
             pipeline.wake(&state);
         }
         state.leading = false;
-        pipeline.wake(&state);
+        if !is_broken("a leader that steps down wakes nobody") {
+            pipeline.wake(&state);
+        }
         debug_assert!(state.decided >= ts, "the leader's own commit was in its first group");
         Ok(ts)
     }
@@ -177,6 +189,9 @@ impl<S: Store> Inner<S> {
             return;
         }
         let deletes = changes.iter().any(|c| matches!(c, TableChange::Delete(_)));
+        if is_broken("the version table changes after the commit is visible, not with it") {
+            self.store.publish(ts);
+        }
         let mut table = self.table.write();
         self.store.publish(ts);
         for change in changes {
@@ -235,8 +250,10 @@ impl LeaderGuard<'_> {
     fn settle(&self, error: Error) -> Failure {
         let mut state = self.pipeline.lock();
         let failure = Failure { first: self.first, last: self.last, error: Arc::new(error) };
-        state.queue = Queue::default();
         state.leading = false;
+        if !is_broken("a group that fails once the engine is poisoned was simply refused") {
+            state.lost = Some(failure.clone());
+        }
         self.pipeline.fail(&mut state, failure.clone());
         failure
     }

@@ -24,7 +24,8 @@
 //!    holds the commit it lost to, and cannot lose to it twice.
 //! 3. There is a leader whenever the queue is not empty and nobody is about to
 //!    look at it; a leader that fails or unwinds settles every commit that it
-//!    held, and poisons the engine for those behind.
+//!    held, and poisons the engine for those behind. Those are refused and out
+//!    of the queue in one step, so that nothing is applied that was refused.
 //! 4. While the gate is held, only its holder enters.
 
 mod failure;
@@ -37,7 +38,7 @@ use bytes::Bytes;
 
 use crate::store::{CatalogWrite, Commit, Write};
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use crate::sync::{Condvar, Mutation, Mutex, MutexGuard, is_broken};
+use crate::sync::{Condvar, Mutex, MutexGuard, is_broken};
 use crate::{Durability, Error, KeyRange, Metadata, Result, Retention, Timestamp, Version};
 
 use failure::Failure;
@@ -47,7 +48,11 @@ use super::versions::{Numbers, TableChange};
 
 /// A leader steps down after this many groups, so that one committer does not
 /// do the work of all others for ever.
+#[cfg(not(loom))]
 const ROUNDS_MAX: usize = 16;
+/// A model sees both: going on, and stepping down.
+#[cfg(loom)]
+const ROUNDS_MAX: usize = 2;
 
 /// How often a waiting committer looks before it sleeps, where no fsync stands
 /// between: a hand-over costs far more than a short group takes.
@@ -84,6 +89,9 @@ pub(super) struct State {
     closed: bool,
     /// The failure that poisoned the engine. The first one stays.
     failure: Option<Failure>,
+    /// The group that failed to apply: that failure, or one that came while
+    /// the leader was at work.
+    lost: Option<Failure>,
     /// The newest timestamp that was assigned.
     last_ts: Timestamp,
     /// Every commit up to here is applied and published.
@@ -92,6 +100,8 @@ pub(super) struct State {
     pub(super) index: ConflictIndex,
     queue: Queue,
     leading: bool,
+    /// The newest timestamp that a leader took out of the queue.
+    applying: Timestamp,
     /// Threads that sleep on `changed`.
     sleeping: usize,
     gate: Option<Gate>,
@@ -176,12 +186,14 @@ impl Pipeline {
         let state = State {
             closed: false,
             failure: None,
+            lost: None,
             last_ts,
             decided: last_ts,
             numbers,
             index: ConflictIndex::default(),
             queue: Queue::default(),
             leading: false,
+            applying: last_ts,
             sleeping: 0,
             gate: None,
             next_gate: 0,
@@ -214,7 +226,9 @@ impl Pipeline {
 
     /// The newest timestamp that is published and settled.
     pub(super) fn decided(&self) -> Timestamp {
-        Timestamp::new(self.decided.load(Ordering::SeqCst))
+        let weak = is_broken("a waiting committer looks at what is decided with a relaxed load");
+        let ordering = if weak { Ordering::Relaxed } else { Ordering::SeqCst };
+        Timestamp::new(self.decided.load(ordering))
     }
 
     /// Takes the lock once the engine is well and the gate, unless it is
@@ -223,9 +237,10 @@ impl Pipeline {
         let mut state = self.lock();
         loop {
             state.check()?;
-            let Some(gate) = state.gate.as_ref().filter(|gate| Some(gate.id) != mine) else {
-                return Ok(state);
+            let closed = |gate: &&Gate| {
+                Some(gate.id) != mine && !is_broken("a closed gate keeps nobody out")
             };
+            let Some(gate) = state.gate.as_ref().filter(closed) else { return Ok(state) };
             match gate.until.map(|until| until.saturating_duration_since(Instant::now())) {
                 Some(left) if left.is_zero() => state.gate = None,
                 left => state = self.sleep(state, left),
@@ -240,7 +255,9 @@ impl Pipeline {
         let id = GateId(state.next_gate);
         state.next_gate += 1;
         state.gate = Some(Gate { id, until });
-        while state.decided < state.last_ts {
+        while state.decided < state.last_ts
+            && !is_broken("the gate closes without waiting for what was decided before")
+        {
             if let Err(e) = state.check() {
                 drop(state);
                 self.open_gate(id);
@@ -274,7 +291,7 @@ impl Pipeline {
     }
 
     fn wake(&self, state: &State) {
-        if state.sleeping > 0 && !is_broken(Mutation::WakeNobody) {
+        if state.sleeping > 0 && !is_broken("nobody is woken") {
             self.changed.notify_all();
         }
     }
@@ -294,7 +311,10 @@ impl Pipeline {
         state.closed = true;
         state.gate = None;
         self.wake(&state);
-        while state.leading || (state.failure.is_none() && !state.queue.commits.is_empty()) {
+        let waits = !is_broken("closing does not wait for the leader");
+        while waits
+            && (state.leading || (state.failure.is_none() && !state.queue.commits.is_empty()))
+        {
             state = self.sleep(state, None);
         }
         state.failure.is_none()
@@ -310,10 +330,16 @@ impl Pipeline {
         outcome
     }
 
+    /// Refuses writes from now on, those that wait in the queue included.
     fn fail(&self, state: &mut State, failure: Failure) {
+        if !is_broken("commits that wait when the engine is poisoned are applied all the same") {
+            state.queue = Queue::default();
+        }
         state.failure.get_or_insert(failure);
         self.poisoned.store(true, Ordering::Release);
-        self.wake(state);
+        if !is_broken("a leader that fails wakes nobody") {
+            self.wake(state);
+        }
     }
 
     /// Whether the end of a write transaction that read at `ts` may let go of a
@@ -345,6 +371,19 @@ impl State {
             return Err(Error::closed());
         }
         self.failure.as_ref().map_or(Ok(()), |failure| Err(failure.poisoned()))
+    }
+
+    /// What the committer at `ts`, above `decided`, is told, if it can be told:
+    /// what a leader took, the leader settles, whatever else failed meanwhile.
+    fn refusal(&self, ts: Timestamp) -> Option<Error> {
+        let failure = self.failure.as_ref()?;
+        let is_applied = self.leading && ts <= self.applying;
+        if is_applied
+            && !is_broken("a committer is told of the poisoning while its commit is being applied")
+        {
+            return None;
+        }
+        Some(self.lost.as_ref().unwrap_or(failure).outcome(ts))
     }
 
     pub(super) fn is_poisoned(&self) -> bool {

@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use super::*;
 
@@ -57,6 +58,67 @@ fn failed_sync_is_unknown_and_poisons() -> TestResult {
     Ok(())
 }
 
+/// Found by model checking: the leader's own commit was called refused.
+#[test]
+fn leader_whose_second_group_fails_keeps_its_own_commit() -> TestResult {
+    let (db, store) = open()?;
+    let hold = Arc::new(Mutex::new(()));
+    let held = hold.lock().unwrap();
+    {
+        let mut state = store.state();
+        state.hold_apply = Some(hold.clone());
+        (state.fail_apply, state.good_groups) = (Some(ErrorKind::CommitUnknown), 1);
+    }
+    thread::scope(|scope| {
+        let leader = scope.spawn(|| put(&db, "a", "1"));
+        while db.stats().unwrap().commits < 1 {
+            thread::yield_now();
+        }
+        let follower = scope.spawn(|| put(&db, "b", "1"));
+        while db.stats().unwrap().commits < 2 {
+            thread::yield_now();
+        }
+        drop(held);
+        assert_eq!(leader.join().unwrap().unwrap(), Timestamp::new(1));
+        assert_eq!(kind(follower.join().unwrap()), Some(ErrorKind::CommitUnknown));
+    });
+    assert_eq!(get(&db.begin_read()?, "a").as_deref(), Some("1"));
+    assert_eq!(kind(db.begin_write()), Some(ErrorKind::Poisoned));
+    Ok(())
+}
+
+/// Found by model checking: what waited in the queue was called refused, and
+/// then applied.
+#[test]
+fn commit_that_waits_while_the_fsync_fails_is_refused_and_not_applied() -> TestResult {
+    let (db, store) = open()?;
+    let hold = Arc::new(Mutex::new(()));
+    let held = hold.lock().unwrap();
+    {
+        let mut state = store.state();
+        state.hold_apply = Some(hold.clone());
+        state.fail_sync = true;
+    }
+    thread::scope(|scope| {
+        let leader = scope.spawn(|| put(&db, "a", "1"));
+        while db.stats().unwrap().commits < 1 {
+            thread::yield_now();
+        }
+        let follower = scope.spawn(|| put(&db, "b", "1"));
+        while db.stats().unwrap().commits < 2 {
+            thread::yield_now();
+        }
+        assert_eq!(kind(db.sync()), Some(ErrorKind::CommitUnknown));
+        assert_eq!(kind(follower.join().unwrap()), Some(ErrorKind::Poisoned));
+        drop(held);
+        assert_eq!(leader.join().unwrap().unwrap(), Timestamp::new(1));
+    });
+    assert_eq!(store.state().commits.len(), 1);
+    let head = db.begin_read()?;
+    assert_eq!((get(&head, "a").as_deref(), get(&head, "b")), (Some("1"), None));
+    db.close()
+}
+
 #[test]
 fn store_that_panics_in_apply_wedges_nobody() -> TestResult {
     let (db, store) = open()?;
@@ -66,6 +128,58 @@ fn store_that_panics_in_apply_wedges_nobody() -> TestResult {
     assert_eq!(kind(put(&db, "a", "1")), Some(ErrorKind::Poisoned));
     assert_eq!(db.stats()?.open_snapshots, 0);
     db.close()
+}
+
+#[test]
+fn who_waits_for_a_commit_that_fails_does_not_wait_for_ever() -> TestResult {
+    let (db, store) = open()?;
+    let hold = Arc::new(Mutex::new(()));
+    let held = hold.lock().unwrap();
+    {
+        let mut state = store.state();
+        state.hold_apply = Some(hold.clone());
+        state.fail_apply = Some(ErrorKind::Io);
+    }
+    thread::scope(|scope| {
+        let commit = scope.spawn(|| put(&db, "a", "1"));
+        while db.stats().unwrap().commits < 1 {
+            thread::yield_now();
+        }
+        let mut rival = db.begin_write().unwrap();
+        rival.put(b"a", "2").unwrap();
+        // Conflicts with the commit, and waits to see what becomes of it.
+        let loser = scope.spawn(move || rival.commit());
+        while db.stats().unwrap().conflicts < 1 {
+            thread::yield_now();
+        }
+        let alone = TxnOptions::new().alone_for(Duration::from_secs(600));
+        let db = &db;
+        let alone = scope.spawn(move || db.begin_write_with(&alone));
+        // Time for it to wait; if it comes later, it is told the same.
+        thread::sleep(Duration::from_millis(20));
+        drop(held);
+        assert_eq!(kind(commit.join().unwrap()), Some(ErrorKind::Io));
+        assert_eq!(kind(alone.join().unwrap()), Some(ErrorKind::Poisoned));
+        assert_eq!(kind(loser.join().unwrap()), Some(ErrorKind::Conflict));
+    });
+    assert_eq!(db.stats()?.open_writes, 0);
+    db.close()
+}
+
+#[test]
+fn snapshot_that_fails_leaves_no_transaction_and_no_gate() -> TestResult {
+    let (db, store) = open()?;
+    let alone = TxnOptions::new().alone_for(Duration::MAX);
+    store.state().fail_snapshot = true;
+    assert_eq!(kind(db.begin_read()), Some(ErrorKind::Io));
+    assert_eq!(kind(db.begin_write()), Some(ErrorKind::Io));
+    assert_eq!(kind(db.begin_write_with(&alone)), Some(ErrorKind::Io));
+    let stats = db.stats()?;
+    assert_eq!((stats.open_snapshots, stats.open_writes), (0, 0));
+    store.state().fail_snapshot = false;
+    put(&db, "a", "1")?;
+    db.save_version()?;
+    Ok(())
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::*;
@@ -25,10 +26,15 @@ pub(super) struct State {
     pub(super) last_ts: Timestamp,
     pub(super) groups: Vec<(usize, Durability)>,
     pub(super) commits: Vec<Commit>,
-    /// The next `apply` fails with this kind.
+    /// `apply` fails with this kind,
     pub(super) fail_apply: Option<ErrorKind>,
+    /// once so many groups went well.
+    pub(super) good_groups: usize,
     pub(super) panic_in_apply: bool,
     pub(super) fail_sync: bool,
+    pub(super) fail_snapshot: bool,
+    /// Each `apply` waits for one of these.
+    pub(super) permits: Option<Arc<Mutex<Receiver<()>>>>,
     /// `apply` waits for this to be released.
     pub(super) hold_apply: Option<Arc<Mutex<()>>>,
 }
@@ -92,6 +98,9 @@ impl Store for MapStore {
     }
 
     fn snapshot(&self) -> Result<MapSnapshot> {
+        if self.state().fail_snapshot {
+            return Err(Error::new(ErrorKind::Io, "as armed"));
+        }
         self.snapshot_at(Timestamp::new(self.0.published.load(Ordering::SeqCst)))
     }
 
@@ -102,9 +111,14 @@ impl Store for MapStore {
     fn apply(&self, group: Group<'_>) -> Result<()> {
         let hold = self.state().hold_apply.clone();
         drop(hold.as_ref().map(|hold| hold.lock()));
+        let permits = self.state().permits.clone();
+        if let Some(permits) = permits {
+            permits.lock().unwrap().recv().unwrap();
+        }
         let mut state = self.state();
         assert!(!state.panic_in_apply, "as armed");
-        if let Some(kind) = state.fail_apply {
+        let fails = state.groups.len() >= state.good_groups;
+        if let (Some(kind), true) = (state.fail_apply, fails) {
             return Err(Error::new(kind, "as armed"));
         }
         state.groups.push((group.commits.len(), group.durability));

@@ -11,6 +11,7 @@ mod failure;
 mod map_store;
 mod order;
 mod retention;
+mod surface;
 mod window;
 
 use crate::*;

@@ -37,6 +37,22 @@ fn background_thread_prunes_after_a_version_is_deleted() -> TestResult {
 }
 
 #[test]
+fn background_thread_prunes_after_many_writes() -> TestResult {
+    let (db, store) = open_with(Options::new())?;
+    let old = db.begin_read()?;
+    for _ in 0..63 {
+        put(&db, "k", "x")?;
+    }
+    drop(old);
+    assert_eq!(store.records(), 63, "not before");
+    put(&db, "k", "y")?;
+    while store.records() > 1 {
+        std::thread::yield_now();
+    }
+    Ok(())
+}
+
+#[test]
 fn reader_of_a_deleted_version_goes_on() -> TestResult {
     let (db, _) = open()?;
     put(&db, "k", "1")?;

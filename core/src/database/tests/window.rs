@@ -15,9 +15,11 @@ fn fill(db: &Database<MapStore>, n: usize) -> TestResult {
 #[test]
 fn conflict_is_found_in_windows_of_every_size_and_none_is_made_up() -> TestResult {
     // Across the thresholds between the ways of looking.
-    for before in [0, 1, 2, 3, 10, 200] {
-        for after in [0, 1, 2, 3, 10, 200] {
-            for reads in [1, 2, 3, 10, 100] {
+    let commits: &[_] = if cfg!(miri) { &[0, 3] } else { &[0, 1, 2, 3, 10, 200] };
+    let observed: &[_] = if cfg!(miri) { &[1, 10] } else { &[1, 2, 3, 10, 100] };
+    for &before in commits {
+        for &after in commits {
+            for &reads in observed {
                 let (db, _) = open()?;
                 put(&db, "hit", "0")?;
                 let begin = |extra: &str| -> Result<_> {
@@ -70,7 +72,7 @@ fn conflict_is_found_in_windows_of_every_size_and_none_is_made_up() -> TestResul
 fn declared_writes_conflict_with_readers_and_writers_of_their_range() -> TestResult {
     for (touch, conflicts) in [("a", false), ("b", true), ("c", true), ("d", false)] {
         for mode in ["get", "range", "write"] {
-            for others in [0, 50] {
+            for others in [0, if cfg!(miri) { 4 } else { 50 }] {
                 let (db, _) = open()?;
                 let mut txn = db.begin_write()?;
                 match mode {
@@ -95,14 +97,16 @@ fn window_follows_the_oldest_writer_and_not_readers_or_versions() -> TestResult 
     let (db, _) = open()?;
     let _reader = db.begin_read()?;
     db.save_version()?;
-    fill(&db, 500)?;
+    const COMMITS: usize = if cfg!(miri) { 40 } else { 500 };
+    fill(&db, COMMITS)?;
     assert_eq!(db.stats()?.window_commits, 0);
     let old = db.begin_write()?;
-    fill(&db, 500)?;
-    assert_eq!(db.stats()?.window_commits, 500);
+    fill(&db, COMMITS)?;
+    assert_eq!(db.stats()?.window_commits, COMMITS);
     let newer = db.begin_write()?;
     drop(old);
-    assert!(db.stats()?.window_commits < 500);
+    // A short window is left alone while anybody may need it.
+    assert!(db.stats()?.window_commits < COMMITS || cfg!(miri));
     drop(newer);
     let stats = db.stats()?;
     assert_eq!((stats.window_commits, stats.window_keys, stats.window_bytes), (0, 0, 0));
