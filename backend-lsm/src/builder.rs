@@ -154,7 +154,7 @@ impl Builder {
         horizon.write(0)?;
         horizon.sync()?;
         let group = keyspaces.group()?;
-        LsmStore::new(keyspaces, directory, horizon, group)
+        LsmStore::new(keyspaces, directory, horizon, group, 0)
     }
 
     fn recover(&self, directory: Directory, meta: u64) -> Result<LsmStore> {
@@ -164,8 +164,11 @@ impl Builder {
             return Err(corrupted("the files of the storage engine are missing"));
         }
         let (horizon, durable) = Horizon::open(directory.path())?;
-        manifest::inspect(&fjall)?;
-        let journals = journal::inspect(&fjall, meta, &horizon, durable)?;
+        let seqno = manifest::inspect(&fjall, meta)?.unwrap_or(0);
+        let journals = journal::inspect(&fjall, meta, &horizon, durable, seqno)?;
+        // From here on fjall may remove journals.
+        horizon.note_journals(None)?;
+        horizon.sync()?;
         let keyspaces = Keyspaces::open(self.database(&fjall)?, &self.tuning)?;
         if keyspaces.meta.id() != meta {
             return Err(corrupted("keyspace meta is not the one that the marker names"));
@@ -180,8 +183,9 @@ impl Builder {
         }
         // fjall synced the journal that it goes on with.
         horizon.write(group.number)?;
+        horizon.sync()?;
         directory.sync_names()?;
-        LsmStore::new(keyspaces, directory, horizon, group)
+        LsmStore::new(keyspaces, directory, horizon, group, journals.seqno)
     }
 }
 

@@ -64,6 +64,7 @@ impl Directory {
                 )));
             }
             if !create {
+                refuse_unmarked(path)?;
                 let message = format!("there is no database at {}", path.display());
                 return Err(error(ErrorKind::Invalid, message));
             }
@@ -97,10 +98,7 @@ impl Directory {
 
     /// Removes what a creation that did not finish left.
     fn clear(&self) -> Result<()> {
-        if Horizon::is_complete(&self.path) {
-            let path = self.path.display();
-            return Err(corrupted(format!("file {MARKER} of the database {path} is missing")));
-        }
+        refuse_unmarked(&self.path)?;
         for name in [FJALL, horizon::FILE, MARKER_NEW] {
             let path = self.path.join(name);
             let removed =
@@ -120,7 +118,7 @@ impl Directory {
     pub(crate) fn finish(&mut self, meta: u64) -> Result<()> {
         self.sync_names()?;
         let new = self.path.join(MARKER_NEW);
-        let text = format!("vellum-lsm format {FORMAT_VERSION}, meta {meta}\n");
+        let text = marker(meta);
         let mut file = File::create(&new).map_err(io(format!("creating {MARKER}")))?;
         file.write_all(text.as_bytes()).map_err(io(format!("writing {MARKER}")))?;
         file.sync_all().map_err(io(format!("syncing {MARKER}")))?;
@@ -142,6 +140,17 @@ impl Directory {
 
 /// What may stand in a directory whose creation did not finish.
 const OURS: [&str; 4] = [LOCK, FJALL, horizon::FILE, MARKER_NEW];
+
+/// A database without marker whose creation finished has lost it.
+fn refuse_unmarked(path: &Path) -> Result<()> {
+    match Horizon::is_complete(path) {
+        true => {
+            let path = path.display();
+            Err(corrupted(format!("file {MARKER} of the database {path} is missing")))
+        }
+        false => Ok(()),
+    }
+}
 
 /// The names in a directory; `None` if it does not exist.
 fn list(path: &Path) -> Result<Option<Vec<String>>> {
@@ -186,8 +195,13 @@ fn lock(path: &Path) -> Result<File> {
     }
 }
 
+/// The text of the marker of a database whose keyspace `meta` has this number.
+pub(crate) fn marker(meta: u64) -> String {
+    format!("vellum-lsm format {FORMAT_VERSION}, meta {meta}\n")
+}
+
 /// The number of the keyspace `meta`, if the marker is of our format.
-fn parse_marker(text: &str) -> Result<u64> {
+pub(crate) fn parse_marker(text: &str) -> Result<u64> {
     let foreign = || corrupted(format!("file {MARKER} is not one of a Vellum database"));
     let rest = text.strip_prefix("vellum-lsm format ").ok_or_else(foreign)?;
     let (format, rest) = rest.split_once(',').ok_or_else(foreign)?;

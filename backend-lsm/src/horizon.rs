@@ -11,8 +11,15 @@
 //! word: the group's number and one; 0 while the database is being created
 //! slot (512 bytes, one sector): magic [8] · word u64 · check u64 · zeros
 //! ```
+//!
+//! Two more slots say, from a close to the next open, which journals there are,
+//! by the first and the last of their numbers. fjall removes a sealed journal
+//! when the tables hold all of it, at any time while the database is open, so
+//! that of a missing one nobody could tell whether it was removed or lost. After
+//! a close there is nobody who could have removed it.
 
 use std::fs::File;
+use std::ops::RangeInclusive;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -31,6 +38,10 @@ const COMPLETE: u64 = 1;
 
 const MAGIC: [u8; 8] = *b"vellumHZ";
 const SLOT_LEN: u64 = 512;
+const SLOTS: u64 = 4;
+
+/// Where the numbers of the first and the last journal stand.
+const JOURNALS: [u64; 2] = [2, 3];
 
 /// The open file.
 #[derive(Debug)]
@@ -45,7 +56,7 @@ impl Horizon {
         let path = dir.join(FILE);
         let file = File::options().read(true).write(true).create(true).truncate(true).open(&path);
         let file = file.map_err(io(format!("creating {FILE}")))?;
-        file.set_len(2 * SLOT_LEN).map_err(io(format!("creating {FILE}")))?;
+        file.set_len(SLOTS * SLOT_LEN).map_err(io(format!("creating {FILE}")))?;
         let horizon = Self { file };
         horizon.write_word(INCOMPLETE)?;
         horizon.sync()?;
@@ -80,9 +91,31 @@ impl Horizon {
     }
 
     fn write_word(&self, word: u64) -> Result<()> {
-        let slot = word % 2;
-        let written = self.file.write_all_at(&encode(word), slot * SLOT_LEN);
+        self.write_slot(word % 2, &encode(word))
+    }
+
+    fn write_slot(&self, slot: u64, bytes: &[u8]) -> Result<()> {
+        let written = self.file.write_all_at(bytes, slot * SLOT_LEN);
         written.map_err(io(format!("writing {FILE}")))
+    }
+
+    /// The numbers of the first and the last journal at the last close; `None`
+    /// if the database was not closed, or that cannot be read.
+    pub(crate) fn journals(&self) -> Result<Option<RangeInclusive<u64>>> {
+        let [first, last] = JOURNALS.map(|slot| read_word(&self.file, slot));
+        Ok(first?.zip(last?).map(|(first, last)| first..=last))
+    }
+
+    /// Notes which journals there are while nobody removes any; `None` before
+    /// somebody may. The caller syncs it.
+    pub(crate) fn note_journals(&self, journals: Option<RangeInclusive<u64>>) -> Result<()> {
+        let (first, last) = match journals {
+            Some(journals) => (encode(*journals.start()), encode(*journals.end())),
+            None => ([0; 24], [0; 24]),
+        };
+        let [first_slot, last_slot] = JOURNALS;
+        self.write_slot(first_slot, &first)?;
+        self.write_slot(last_slot, &last)
     }
 
     pub(crate) fn sync(&self) -> Result<()> {
@@ -90,21 +123,23 @@ impl Horizon {
     }
 }
 
-/// What can be read of the two slots.
+/// What can be read of the two slots of the horizon.
 fn read_words(file: &File) -> Result<Vec<u64>> {
-    let mut words = Vec::new();
-    for slot in 0..2 {
-        let mut bytes = [0; 24];
-        match file.read_exact_at(&mut bytes, slot * SLOT_LEN) {
-            Ok(()) => words.extend(decode(&bytes)),
-            Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => {}
-            Err(e) => return Err(io(format!("reading {FILE}"))(e)),
-        }
-    }
-    Ok(words)
+    let [first, second] = [0, 1].map(|slot| read_word(file, slot));
+    Ok([first?, second?].into_iter().flatten().collect())
 }
 
-fn encode(word: u64) -> [u8; 24] {
+/// The word in a slot; `None` if there is none that can be read.
+fn read_word(file: &File, slot: u64) -> Result<Option<u64>> {
+    let mut bytes = [0; 24];
+    match file.read_exact_at(&mut bytes, slot * SLOT_LEN) {
+        Ok(()) => Ok(decode(&bytes)),
+        Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => Ok(None),
+        Err(e) => Err(io(format!("reading {FILE}"))(e)),
+    }
+}
+
+pub(crate) fn encode(word: u64) -> [u8; 24] {
     let mut bytes = [0; 24];
     let parts = [MAGIC, word.to_be_bytes(), check(word).to_be_bytes()];
     for (to, from) in bytes.chunks_exact_mut(8).zip(parts) {
@@ -113,7 +148,7 @@ fn encode(word: u64) -> [u8; 24] {
     bytes
 }
 
-fn decode(bytes: &[u8; 24]) -> Option<u64> {
+pub(crate) fn decode(bytes: &[u8; 24]) -> Option<u64> {
     let (magic, rest) = bytes.split_first_chunk::<8>()?;
     let (word, sum) = rest.split_first_chunk::<8>()?;
     let word = u64::from_be_bytes(*word);

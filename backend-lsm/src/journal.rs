@@ -8,16 +8,22 @@
 //! was durable when it was written, and before fjall sees the journals this
 //! module reads them and decides:
 //!
-//! - group numbers have no gap, within a journal and from one to the next;
+//! - group numbers have no gap, within a journal and from one to the next, nor
+//!   from the tables to the first journal;
+//! - the sequence numbers of the batches ascend, and each group's is the one that
+//!   its record says, since fjall leaves them out of its checksums;
+//! - the journals that there were when the database was closed are there;
 //! - a journal that was sealed was fsynced whole: what cannot be read there is
 //!   damage;
 //! - what cannot be read in the last journal is a torn tail, and is cut off, if
 //!   no group from there on was durable: neither the horizon nor any group that
 //!   can still be read further on says so. Else it is damage.
 //!
-//! What is left undetected from here: the loss of the newest durable groups at
-//! once with the writes of the horizon about them, by power loss and damage to
-//! the journal together.
+//! What is left undetected takes a crash and damage at once:
+//! - the newest durable groups lost together with the writes of the horizon about
+//!   them, by power loss and damage to the journal;
+//! - the first sealed journals removed whole after the process died, where the
+//!   tables of `meta` are ahead of those of another keyspace.
 //!
 //! The format is that of fjall 3 (its `src/journal/entry.rs`), little-endian:
 //!
@@ -29,6 +35,8 @@
 //! ```
 
 use std::fs::{self, File};
+use std::io::Read;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use vellum_core::Result;
@@ -36,6 +44,7 @@ use vellum_core::Result;
 use crate::error::{corrupted, io};
 use crate::horizon::Horizon;
 use crate::layout::{GROUP, GroupRecord};
+use crate::reader::Reader;
 
 /// How fjall names its journals.
 const EXTENSION: &str = "jnl";
@@ -44,6 +53,11 @@ const START: u8 = 1;
 const ITEM: u8 = 2;
 const END: u8 = 3;
 const CLEAR: u8 = 4;
+
+/// Far more than what is written between the reading of fjall's sequence and the
+/// batch of a group, or between two batches.
+const SEQNO_SLACK: u64 = 1 << 32;
+
 const TRAILER: [u8; 4] = [b'F', b'J', b'L', 3];
 
 /// What the journals hold.
@@ -54,30 +68,49 @@ pub(crate) struct Journals {
     /// The newest group that is known to be durable. It may stand in the tables
     /// alone, which only fjall can tell.
     pub(crate) durable: u64,
+    /// Where the newest group stands in fjall's sequence, or a little below; if
+    /// there is none in the journals, the newest number in the tables of `meta`.
+    pub(crate) seqno: u64,
+    /// The sequence number of the last batch.
+    batch_seqno: Option<u64>,
 }
 
 /// Reads the journals of the fjall database in `dir`, whose keyspace `meta` has
 /// this number, and cuts off a torn tail of the last. `durable` is the newest
-/// group that the horizon knows to be durable.
+/// group that the horizon knows to be durable, and `seqno` the newest number of
+/// fjall's sequence in the tables of `meta`, where every group writes.
 ///
 /// Returns an error, and changes nothing, where something durable is lost. What
 /// only a tail that is cut off says goes into the horizon before.
-pub(crate) fn inspect(dir: &Path, meta: u64, horizon: &Horizon, durable: u64) -> Result<Journals> {
-    let mut found = Journals { newest: None, durable };
+pub(crate) fn inspect(
+    dir: &Path,
+    meta: u64,
+    horizon: &Horizon,
+    durable: u64,
+    seqno: u64,
+) -> Result<Journals> {
+    let mut found = Journals { newest: None, durable, seqno, batch_seqno: None };
     let mut files = list(dir)?;
+    if let Some(journals) = horizon.journals()? {
+        let is_there = |id: &u64| files.binary_search_by_key(id, |(id, _)| *id).is_ok();
+        if let Some(id) = journals.into_iter().find(|id| !is_there(id)) {
+            return Err(corrupted(format!("journal {} is missing", name(id))));
+        }
+    }
     let last = files.pop();
     for (id, path) in files {
         let (bytes, name) = (read(&path)?, name(id));
         let end = read_batches(&bytes, meta, &name, &mut found)?;
-        if !is_blank(&bytes, end) {
+        if end < bytes.len() {
             return Err(corrupted(format!("sealed journal {name} cannot be read from byte {end}")));
         }
     }
-    let Some((id, path)) = last else { return Ok(found) };
+    // fjall makes a new one before it removes another.
+    let Some((id, path)) = last else { return Err(corrupted("every journal is missing")) };
     let (bytes, name) = (read(&path)?, name(id));
     let end = read_batches(&bytes, meta, &name, &mut found)?;
     let newest = found.newest.map_or(0, |group| group.number);
-    if is_blank(&bytes, end) {
+    if end >= bytes.len() {
         return Ok(found);
     }
     found.durable = durable_further_on(&bytes, end, meta).max(durable);
@@ -98,6 +131,12 @@ pub(crate) fn inspect(dir: &Path, meta: u64, horizon: &Horizon, durable: u64) ->
     file.set_len(end as u64).map_err(io(format!("cutting off the torn tail of {name}")))?;
     file.sync_all().map_err(io(format!("syncing {name}")))?;
     Ok(found)
+}
+
+/// The numbers of the first and the last journal.
+pub(crate) fn present(dir: &Path) -> Result<Option<RangeInclusive<u64>>> {
+    let files = list(dir)?;
+    Ok(files.first().zip(files.last()).map(|((first, _), (last, _))| *first..=*last))
 }
 
 fn name(id: u64) -> String {
@@ -122,34 +161,80 @@ fn list(dir: &Path) -> Result<Vec<(u64, PathBuf)>> {
     Ok(files)
 }
 
+/// The bytes of a journal without the zeros at its end: it is allocated ahead by
+/// tens of megabytes, which take no memory here.
 fn read(path: &Path) -> Result<Vec<u8>> {
-    fs::read(path).map_err(io(format!("reading {}", path.display())))
+    let what = || format!("reading {}", path.display());
+    let mut file = File::open(path).map_err(io(what()))?;
+    let (mut bytes, mut zeros) = (Vec::new(), 0);
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        let len = file.read(&mut buffer).map_err(io(what()))?;
+        let read = buffer.get(..len).unwrap_or_default();
+        if read.is_empty() {
+            return Ok(bytes);
+        }
+        let blank = blank_tail(read);
+        if let Some(used) = read.get(..len - blank).filter(|used| !used.is_empty()) {
+            bytes.resize(bytes.len() + zeros, 0);
+            bytes.extend_from_slice(used);
+            zeros = 0;
+        }
+        zeros += blank;
+    }
 }
 
-/// Journals are allocated ahead, and end in zeros.
-fn is_blank(bytes: &[u8], from: usize) -> bool {
-    bytes.get(from..).is_none_or(|rest| rest.iter().all(|&b| b == 0))
+/// How many zeros there are at the end, counted by the block.
+fn blank_tail(bytes: &[u8]) -> usize {
+    const ZEROS: [u8; 4096] = [0; 4096];
+    let blank = bytes.rchunks(ZEROS.len()).take_while(|block| ZEROS.starts_with(block));
+    let blank = blank.map(<[u8]>::len).sum();
+    let rest = bytes.len().checked_sub(blank).and_then(|len| bytes.get(..len));
+    blank + rest.unwrap_or_default().iter().rev().take_while(|&&b| b == 0).count()
 }
 
 /// Reads batches up to the first that cannot be read, and returns where that
 /// begins.
 fn read_batches(bytes: &[u8], meta: u64, name: &str, found: &mut Journals) -> Result<usize> {
     let mut at = 0;
-    while let Some((group, end)) = read_batch(bytes, at, meta) {
-        if let Some(group) = group {
-            if let Some(before) = found.newest
-                && group.number != before.number + 1
-            {
-                return Err(corrupted(format!(
-                    "journal {name}, byte {at}: group {} follows group {}",
-                    group.number, before.number
-                )));
-            }
-            found.newest = Some(group);
+    while let Some(batch) = read_batch(bytes, at, meta) {
+        let wrong = |what: String| corrupted(format!("journal {name}, byte {at}: {what}"));
+        if found.batch_seqno.is_some_and(|before| before >= batch.seqno) {
+            return Err(wrong(format!("a batch numbered {} is out of order", batch.seqno)));
         }
-        at = end;
+        let seqnos = match batch.group {
+            Some(group) => {
+                found.follow(&group).map_err(wrong)?;
+                found.newest = Some(group);
+                found.seqno = group.seqno;
+                group.seqno
+            }
+            None => found.batch_seqno.unwrap_or(0),
+        };
+        // The checksum leaves the number of the batch out.
+        if !(seqnos..seqnos.saturating_add(SEQNO_SLACK)).contains(&batch.seqno) {
+            return Err(wrong(format!("a batch is numbered {}", batch.seqno)));
+        }
+        found.batch_seqno = Some(batch.seqno);
+        at = batch.end;
     }
     Ok(at)
+}
+
+impl Journals {
+    /// Whether this group comes after those that were found, or else why not.
+    fn follow(&self, group: &GroupRecord) -> std::result::Result<(), String> {
+        let GroupRecord { number, previous_seqno, .. } = *group;
+        match self.newest {
+            Some(before) if before.number.checked_add(1) != Some(number) => {
+                Err(format!("group {number} follows group {}", before.number))
+            }
+            None if previous_seqno > self.seqno => Err(format!(
+                "group {number} is the first, and the one before it is not in the tables"
+            )),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// The newest group that any batch after `from` says was durable. Batches are
@@ -160,9 +245,9 @@ fn durable_further_on(bytes: &[u8], from: usize, meta: u64) -> u64 {
     while let Some(start) = bytes.get(at..).and_then(|rest| rest.iter().position(|&b| b == START)) {
         at += start;
         match read_batch(bytes, at, meta) {
-            Some((group, end)) => {
-                durable = group.map_or(durable, |group| durable.max(group.synced));
-                at = end;
+            Some(batch) => {
+                durable = batch.group.map_or(durable, |group| durable.max(group.synced));
+                at = batch.end;
             }
             None => at += 1,
         }
@@ -170,16 +255,22 @@ fn durable_further_on(bytes: &[u8], from: usize, meta: u64) -> u64 {
     durable
 }
 
-/// The group record in the batch at `at`, and where the batch ends; `None` if
-/// it cannot be read or its checksum is wrong.
-fn read_batch(bytes: &[u8], at: usize, meta: u64) -> Option<(Option<GroupRecord>, usize)> {
-    let mut reader = Reader { bytes, at };
+/// A batch that can be read.
+struct Batch {
+    /// The group record in it; a prune has none.
+    group: Option<GroupRecord>,
+    seqno: u64,
+    end: usize,
+}
+
+/// The batch at `at`; `None` if it cannot be read or its checksum is wrong.
+fn read_batch(bytes: &[u8], at: usize, meta: u64) -> Option<Batch> {
+    let mut reader = Reader::starting_at(bytes, at);
     if reader.byte()? != START {
         return None;
     }
-    let items = reader.u32()?;
-    reader.u64()?;
-    let begin = reader.at;
+    let (items, seqno) = (reader.u32()?, reader.u64()?);
+    let begin = reader.position();
     let mut group = None;
     for _ in 0..items {
         match reader.byte()? {
@@ -198,38 +289,16 @@ fn read_batch(bytes: &[u8], at: usize, meta: u64) -> Option<(Option<GroupRecord>
             _ => return None,
         }
     }
-    let sum = xxhash_rust::xxh3::xxh3_64(bytes.get(begin..reader.at)?);
+    let sum = xxhash_rust::xxh3::xxh3_64(bytes.get(begin..reader.position())?);
     let is_whole = reader.byte()? == END && reader.u64()? == sum && reader.take(4)? == TRAILER;
-    is_whole.then_some((group, reader.at))
+    is_whole.then_some(Batch { group, seqno, end: reader.position() })
 }
 
-/// Reads little-endian numbers.
-struct Reader<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
-
-impl<'a> Reader<'a> {
-    fn take(&mut self, len: usize) -> Option<&'a [u8]> {
-        let end = self.at.checked_add(len)?;
-        let taken = self.bytes.get(self.at..end)?;
-        self.at = end;
-        Some(taken)
-    }
-
-    fn byte(&mut self) -> Option<u8> {
-        self.take(1)?.first().copied()
-    }
-
-    fn u16(&mut self) -> Option<u16> {
-        Some(u16::from_le_bytes(self.take(2)?.try_into().ok()?))
-    }
-
-    fn u32(&mut self) -> Option<u32> {
-        Some(u32::from_le_bytes(self.take(4)?.try_into().ok()?))
-    }
-
-    fn u64(&mut self) -> Option<u64> {
-        Some(u64::from_le_bytes(self.take(8)?.try_into().ok()?))
-    }
+/// How far a journal can be read; `None` if its groups do not follow each other.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn read_to(bytes: &[u8]) -> Option<usize> {
+    let mut found = Journals::default();
+    let end = read_batches(bytes, 1, "", &mut found).ok()?;
+    durable_further_on(bytes, end, 1);
+    Some(end)
 }

@@ -2,11 +2,12 @@
 
 use bytes::Bytes;
 use fjall::config::FilterPolicy;
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable};
+use fjall::{AbstractTree, Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable};
 use vellum_core::{Record, Result};
 
 use crate::error::{corrupted, engine};
-use crate::layout::{self, GROUP, GroupRecord};
+use crate::layout::{self, GROUP, GroupRecord, Named};
+use crate::table;
 
 /// The open database. Snapshots hold it, so it is closed when the store and
 /// the last snapshot are gone.
@@ -23,12 +24,6 @@ pub(crate) struct Keyspaces {
     /// The keys of each commit, while history is kept.
     pub(crate) log: Keyspace,
 }
-
-const META: &str = "meta";
-const HEAD: &str = "head";
-const HISTORY: &str = "history";
-const TOUCHED: &str = "touched";
-const LOG: &str = "log";
 
 /// What the caller may tune.
 #[derive(Clone, Debug)]
@@ -58,19 +53,40 @@ impl Keyspaces {
         tuning: &Tuning,
         check: impl Fn(&Database, &str) -> Result<()>,
     ) -> Result<Self> {
-        let open = |name: &str| {
+        let open = |(name, _): Named| {
             check(&db, name)?;
             let options = || options(name, tuning);
             db.keyspace(name, options).map_err(engine(format!("opening keyspace {name}")))
         };
-        Ok(Self {
-            meta: open(META)?,
-            head: open(HEAD)?,
-            history: open(HISTORY)?,
-            touched: open(TOUCHED)?,
-            log: open(LOG)?,
-            db,
-        })
+        let [meta, head, history, touched, log] = layout::KEYSPACES.map(open);
+        let opened =
+            Self { meta: meta?, head: head?, history: history?, touched: touched?, log: log?, db };
+        for (id, keyspace) in (opened.meta.id()..).zip(opened.all()) {
+            if keyspace.id() != id {
+                return Err(corrupted(format!("keyspace {} has another number", keyspace.name())));
+            }
+        }
+        Ok(opened)
+    }
+
+    /// All of them, in the order of their numbers.
+    pub(crate) fn all(&self) -> [&Keyspace; 5] {
+        [&self.meta, &self.head, &self.history, &self.touched, &self.log]
+    }
+
+    /// Compares every table with the checksum of its file.
+    pub(crate) fn verify_tables(&self) -> Result<()> {
+        for keyspace in self.all() {
+            // While the version is held, compaction removes none of its files.
+            let version = keyspace.tree.current_version();
+            for table in version.iter_tables() {
+                if table::checksum(&table.path)? != table.checksum().into_u128() {
+                    let name = keyspace.name();
+                    return Err(corrupted(format!("table {} of keyspace {name}", table.id())));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The record of `key` in `head`, seen by `reader`.
@@ -117,7 +133,7 @@ fn options(name: &str, tuning: &Tuning) -> KeyspaceCreateOptions {
     let options = KeyspaceCreateOptions::default().max_memtable_size(tuning.memtable_bytes);
     match name {
         // Points are read here alone.
-        HEAD | META => options,
+        "head" | "meta" => options,
         _ => options.filter_policy(FilterPolicy::disabled()),
     }
 }

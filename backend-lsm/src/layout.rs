@@ -161,25 +161,48 @@ pub(crate) struct GroupRecord {
     pub(crate) last_ts: Timestamp,
     /// The newest group that was fsynced when this one was written.
     pub(crate) synced: u64,
+    /// Where this group stands in fjall's sequence: at this number or a little
+    /// above, and every group before it below.
+    pub(crate) seqno: u64,
+    /// The same of the group before; zero if there is none.
+    pub(crate) previous_seqno: u64,
 }
 
 impl GroupRecord {
-    /// `number u64 · last_ts u64 · synced u64`
+    /// `number u64 · last_ts u64 · synced u64 · seqno u64 · previous_seqno u64`
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let words = [self.number, self.last_ts.get(), self.synced];
+        let Self { number, last_ts, synced, seqno, previous_seqno } = *self;
+        let words = [number, last_ts.get(), synced, seqno, previous_seqno];
         words.iter().flat_map(|word| word.to_be_bytes()).collect()
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let (number, rest) = bytes.split_first_chunk()?;
         let (last_ts, rest) = rest.split_first_chunk()?;
+        let (synced, rest) = rest.split_first_chunk()?;
+        let (seqno, rest) = rest.split_first_chunk()?;
         Some(Self {
             number: u64::from_be_bytes(*number),
             last_ts: Timestamp::new(u64::from_be_bytes(*last_ts)),
-            synced: u64::from_be_bytes(rest.try_into().ok()?),
+            synced: u64::from_be_bytes(*synced),
+            seqno: u64::from_be_bytes(*seqno),
+            previous_seqno: u64::from_be_bytes(rest.try_into().ok()?),
         })
     }
 }
+
+/// The name of a keyspace, and whether a key could stand in it.
+pub(crate) type Named = (&'static str, fn(&[u8]) -> bool);
+
+/// The keyspaces in the order in which they are created, so that their numbers
+/// follow each other.
+pub(crate) const KEYSPACES: [Named; 5] = [
+    ("meta", |key| key == GROUP || key.first() == Some(&CATALOG)),
+    ("head", |key| !key.is_empty()),
+    ("history", |key| decode_history_key(key).is_some()),
+    ("touched", |key| key.len() > TS_LEN),
+    ("log", |key| key.len() == TS_LEN),
+];
 
 /// The key of the [`GroupRecord`] in `meta`.
 pub(crate) const GROUP: &[u8] = b"group";
@@ -260,7 +283,13 @@ mod tests {
         let value = Bytes::from(encode_record(Timestamp::new(9), b"value"));
         let key = history_key(b"a\0b", Timestamp::new(9));
         let log = Bytes::from(encode_log([(&b"k"[..], true), (b"longer", false)].into_iter()));
-        let group = GroupRecord { number: 1, last_ts: Timestamp::new(2), synced: 3 };
+        let group = GroupRecord {
+            number: 1,
+            last_ts: Timestamp::new(2),
+            synced: 3,
+            seqno: 4,
+            previous_seqno: 5,
+        };
         assert_eq!(GroupRecord::decode(&group.encode()), Some(group));
         assert_eq!(decode_log(&log).map(|l| l.len()), Some(2));
         assert!(decode_history(&key, &value).is_some());

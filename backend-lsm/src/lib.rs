@@ -5,19 +5,24 @@
 //! superseded while something could still see them stand in another, `history`.
 //! Timestamps are Vellum's own. fjall's optimistic transactions are not used.
 //!
-//! - `directory`, `horizon`, `journal`, `manifest`: creating and recovering so that nothing
-//!   that was acknowledged is lost, or it is noticed;
+//! - `directory`, `horizon`, `journal`, `manifest`, `table`: creating and recovering so that
+//!   nothing that was acknowledged is lost, or it is noticed;
+//! - `archive`, `reader`: the containers that those look into;
 //! - `layout`, `keyspaces`: which bytes stand where;
 //! - `store`, `group`: committing;
 //! - `snapshot`, `changes`: reading;
 //! - `prune`, `verify`: upkeep.
 #![forbid(unsafe_code)]
 
+mod archive;
 mod builder;
 mod changes;
 mod directory;
 mod ends;
 mod error;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod group;
 mod horizon;
 mod journal;
@@ -25,8 +30,10 @@ mod keyspaces;
 mod layout;
 mod manifest;
 mod prune;
+mod reader;
 mod snapshot;
 mod store;
+mod table;
 mod verify;
 
 pub use builder::{Builder, open};

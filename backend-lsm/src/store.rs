@@ -17,6 +17,7 @@ use crate::directory::Directory;
 use crate::error::{NAME, corrupted, engine, error, in_doubt};
 use crate::group::Batch;
 use crate::horizon::Horizon;
+use crate::journal;
 use crate::keyspaces::Keyspaces;
 use crate::layout::{self, GroupRecord};
 use crate::prune;
@@ -57,6 +58,8 @@ struct Applied {
     group: GroupRecord,
     /// The newest group that is durable.
     synced: u64,
+    /// Where the newest group stands in fjall's sequence, or a little below.
+    seqno: u64,
 }
 
 impl LsmStore {
@@ -65,6 +68,7 @@ impl LsmStore {
         directory: Directory,
         horizon: Horizon,
         group: GroupRecord,
+        seqno: u64,
     ) -> Result<Self> {
         let native = Arc::new(keyspaces.db.snapshot());
         let has_history = !is_empty(&native, &keyspaces)?;
@@ -75,7 +79,7 @@ impl LsmStore {
             horizon,
             current: RwLock::new(current),
             // Opening synced what it found.
-            applied: Mutex::new(Applied { group, synced: group.number }),
+            applied: Mutex::new(Applied { group, synced: group.number, seqno }),
             has_history: AtomicBool::new(has_history),
         };
         Ok(Self { open: RwLock::new(Some(Arc::new(open))) })
@@ -109,8 +113,14 @@ impl Open {
     fn apply(&self, group: Group<'_>) -> Result<()> {
         let mut applied = self.applied.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(last_ts) = group.commits.last().map(|commit| commit.ts) else { return Ok(()) };
-        let record =
-            GroupRecord { number: applied.group.number + 1, last_ts, synced: applied.synced };
+        let record = GroupRecord {
+            number: applied.group.number + 1,
+            last_ts,
+            synced: applied.synced,
+            // A prune may get in between.
+            seqno: self.keyspaces.db.seqno(),
+            previous_seqno: applied.seqno,
+        };
         let mut batch = Batch::new(self, &group.commits);
         for commit in &group.commits {
             batch.add(commit)?;
@@ -121,6 +131,7 @@ impl Open {
         };
         batch.finish(&record).durability(Some(mode)).commit().map_err(in_doubt("a commit"))?;
         applied.group = record;
+        applied.seqno = record.seqno;
         if group.durability == Durability::Sync {
             applied.synced = record.number;
             // The group is durable whatever becomes of this; but what cannot be
@@ -161,6 +172,17 @@ impl Open {
         self.keyspaces.persist().map_err(in_doubt("an fsync of the journal"))?;
         applied.synced = applied.group.number;
         self.horizon.write(applied.synced)
+    }
+
+    /// Notes which journals there are, if nobody reads on, so that fjall's
+    /// threads end here and remove none after that.
+    fn note_journals(self) -> Result<()> {
+        let Self { keyspaces, directory, horizon, current, .. } = self;
+        drop(current);
+        let Some(keyspaces) = Arc::into_inner(keyspaces) else { return Ok(()) };
+        drop(keyspaces);
+        horizon.note_journals(journal::present(&directory.fjall())?)?;
+        horizon.sync()
     }
 
     fn recover(&self) -> Result<Recovered> {
@@ -238,7 +260,7 @@ impl Store for LsmStore {
 
     fn verify(&self) -> Result<VerifyReport> {
         let open = self.open()?;
-        verify::verify(&open.head())
+        verify::verify(&open.head(), &open.directory.fjall())
     }
 
     fn close(&self) -> Result<()> {
@@ -248,7 +270,11 @@ impl Store for LsmStore {
         // is shorter at the next open has lost something.
         open.sync()?;
         open.horizon.sync()?;
-        open.directory.sync_names()
+        open.directory.sync_names()?;
+        match Arc::into_inner(open) {
+            Some(open) => open.note_journals(),
+            None => Ok(()),
+        }
     }
 
     fn stats(&self) -> StoreStats {

@@ -1,16 +1,21 @@
 //! Reading everything at rest.
 
+use std::path::Path;
+
 use bytes::Bytes;
 use fjall::Readable;
 use vellum_core::{Result, Snapshot, Timestamp, VerifyReport};
 
 use crate::error::{corrupted, engine};
 use crate::layout::{self, GROUP, GroupRecord};
+use crate::manifest;
 use crate::snapshot::{LsmSnapshot, decode_past};
 
-/// Reads every keyspace, which has fjall check every block, and checks what
-/// must hold between them.
-pub(crate) fn verify(snapshot: &LsmSnapshot) -> Result<VerifyReport> {
+/// Compares every table with its checksum, reads every keyspace, and checks what
+/// must hold between them. `dir` holds fjall's files.
+pub(crate) fn verify(snapshot: &LsmSnapshot, dir: &Path) -> Result<VerifyReport> {
+    manifest::verify_names(dir)?;
+    snapshot.keyspaces().verify_tables()?;
     let (native, keyspaces, newest) = (snapshot.native(), snapshot.keyspaces(), snapshot.ts());
     let (mut records, mut bytes) = (0, 0);
     let mut count = |key: &Bytes, value: Option<&Bytes>| {
