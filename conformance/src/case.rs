@@ -35,7 +35,7 @@ impl<X> Case<X> {
     /// Whether it takes many steps, keys or threads.
     #[must_use]
     pub fn is_heavy(&self) -> bool {
-        matches!(self.module, "model" | "scale" | "threads")
+        matches!(self.module, "model" | "scale" | "threads" | "worlds")
     }
 }
 

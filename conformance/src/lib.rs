@@ -77,15 +77,18 @@ mod factory;
 mod failing;
 pub mod faults;
 mod model;
+mod random;
 mod script;
 mod store_suite;
 mod table;
+pub mod worlds;
 
 pub use case::{Case, Ctx, Effort, Outcome, run};
 pub use cases::{cases, run_test, say_what_is_skipped};
 pub use check::{CaseResult, Failure};
 pub use factory::{Capabilities, Erased, Factory, Need, OverStore, StoreFactory, Support};
 pub use failing::{FailingStore, Failures};
+pub use random::Rng;
 pub use store_suite::{StoreCtx, run_store, run_store_test, say_what_a_store_skips, store_cases};
 
 /// Makes one `#[test]` of each case of the suite, on the backend of a
@@ -129,6 +132,23 @@ macro_rules! store_suite {
         #[test]
         fn what_is_skipped() {
             $crate::say_what_a_store_skips(&$factory);
+        }
+    };
+}
+
+/// Makes one `#[test]` that [explores](worlds::explore) small worlds on the
+/// backend of a [`Factory`]: `worlds!(factory)`, or `worlds!(factory, budget)`
+/// for so many interleavings instead of 100,000. `VELLUM_CONFORMANCE_SEED`
+/// gives another seed.
+#[macro_export]
+macro_rules! worlds {
+    ($factory:expr) => {
+        $crate::worlds!($factory, 100_000);
+    };
+    ($factory:expr, $budget:expr) => {
+        #[test]
+        fn every_interleaving_of_small_worlds_is_right() {
+            $crate::worlds::run_test(&$factory, $budget);
         }
     };
 }

@@ -112,12 +112,25 @@ macro_rules! __each_case {
             hermitage::i9_g_single_no_read_skew [I9] needs [];
             hermitage::i9_g_single_no_read_skew_through_predicates [I9] needs [];
             hermitage::i9_g_single_no_read_skew_through_writes [I9] needs [];
-            hermitage::i9_g2_item_no_write_skew [I9] needs [];
-            hermitage::i9_g2_no_phantom_write_skew [I9] needs [];
-            hermitage::i9_g2_no_skew_through_absent_keys [I9] needs [];
-            hermitage::i9_g2_no_skew_through_deletes [I9] needs [];
-            hermitage::i9_g2_no_two_edges_through_a_reader [I9] needs [];
             hermitage::i9_no_long_fork [I9] needs [];
+            predicates::i9_g0_no_write_cycles_through_ranges [I9] needs [];
+            predicates::i9_g1a_no_aborted_reads_through_ranges [I9] needs [];
+            predicates::i9_g1b_no_intermediate_reads_through_ranges [I9] needs [];
+            predicates::i9_g1c_no_circular_information_flow_through_ranges [I9] needs [];
+            predicates::i9_otv_no_observed_transaction_vanishes_from_ranges [I9] needs [];
+            predicates::i9_pmp_no_predicate_many_preceders_for_readers [I9] needs [];
+            predicates::i9_p4_no_lost_updates_at_the_ends_of_ranges [I9] needs [];
+            predicates::i9_g_single_no_read_skew_between_ranges [I9] needs [];
+            skews::i9_g2_item_write_skew_is_for_snapshot_alone [I1 I2 I9] needs [];
+            skews::i9_g2_item_skew_through_absent_keys_is_for_snapshot_alone [I1 I2 I9] needs [];
+            skews::i9_g2_item_skew_through_deletes_is_for_snapshot_alone [I1 I2 I9] needs [];
+            skews::i9_g2_phantom_write_skew_is_for_snapshot_alone [I1 I2 I9] needs [];
+            skews::i9_g2_phantom_write_skew_in_reverse_is_for_snapshot_alone [I1 I2 I9] needs [];
+            skews::i9_g2_skew_between_a_range_and_a_key_is_for_snapshot_alone [I1 I2 I9] needs [];
+            skews::i9_read_only_anomaly_is_for_snapshot_alone [I1 I2 I9] needs [];
+            skews::i9_read_only_anomaly_through_ranges_is_for_snapshot_alone [I1 I2 I9] needs [];
+            skews::i9_as_of_reads_are_stable [I9 V3] needs [];
+            skews::i9_bringing_the_past_back_is_a_write [I9 V6] needs [];
 
             keys::k1_any_bytes_are_a_key_in_bytewise_order [K1] needs [];
             keys::k1_longest_key_and_one_byte_key [K1] needs [];
@@ -214,6 +227,12 @@ macro_rules! __each_case {
             model::i1_random_histories_agree_with_the_model [T1 T2 T3 T4 T6 T7 I1 I2 I3 I4 I5 I6 K1 K2 K3 K5 V1 V2 V3 V5 V6 V7 V8 V9] needs [];
             model::c1_random_histories_with_history_agree_with_the_model [C1 V3 V7 V9] needs [History];
             model::d6_random_histories_with_reopening_agree_with_the_model [D1 D2 D6 V3] needs [Durable History];
+
+            worlds::i1_orders_of_two_transactions_are_right [I1 I4 I9 T1 T2 T6] needs [];
+            worlds::i1_orders_of_three_and_four_are_right [I1 I3 I4 I9] needs [];
+            worlds::i2_orders_at_every_isolation_are_right [I1 I2 I3 I4 I5 I6 T4 T7] needs [];
+            worlds::i2_skews_happen_under_snapshot_and_are_refused_else [I1 I2 I9] needs [];
+            worlds::v2_orders_with_versions_are_right [V1 V2 V3 V5 V6] needs [];
 
             scripts::script_quickstart [T2 T3] needs [];
             scripts::script_write_skew [I1 I2 I9] needs [];

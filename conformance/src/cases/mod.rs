@@ -9,11 +9,14 @@ pub(crate) mod limits;
 pub(crate) mod model;
 pub(crate) mod observed;
 pub(crate) mod past;
+pub(crate) mod predicates;
 pub(crate) mod scale;
 pub(crate) mod scripts;
+pub(crate) mod skews;
 pub(crate) mod threads;
 pub(crate) mod transactions;
 pub(crate) mod versions;
+pub(crate) mod worlds;
 
 use crate::Factory;
 use crate::case::{Case, Ctx, Effort, report, run, say, skipped};
