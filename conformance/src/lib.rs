@@ -76,6 +76,9 @@ mod check;
 mod factory;
 mod failing;
 pub mod faults;
+#[doc(hidden)]
+pub mod fuzzing;
+pub mod history;
 mod model;
 mod random;
 mod script;

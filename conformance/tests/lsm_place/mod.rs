@@ -10,9 +10,19 @@ use vellum_lsm::{Builder, LsmDatabase};
 pub(crate) struct LsmPlace(TempDir);
 
 impl LsmPlace {
+    #[allow(dead_code, reason = "each test program uses what it needs")]
     #[expect(clippy::expect_used, reason = "without a directory there is nothing to test")]
     pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().expect("a temporary directory"))
+    }
+
+    /// The same in memory, where the system has such a folder: what is checked
+    /// on a disk already need not wait for it again.
+    #[allow(dead_code, reason = "each test program uses what it needs")]
+    #[expect(clippy::expect_used, reason = "without a directory there is nothing to test")]
+    pub(crate) fn quick() -> Self {
+        let quick = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+        Self(quick.expect("a temporary directory"))
     }
 
     pub(crate) fn builder(&self) -> Builder {
