@@ -73,6 +73,7 @@
 mod case;
 mod cases;
 mod check;
+pub mod crash;
 mod factory;
 mod failing;
 pub mod faults;
