@@ -27,6 +27,6 @@ impl StoreFactory for StorePlace {
 }
 
 vellum_conformance::suite!(statically: LsmPlace::new());
-vellum_conformance::suite!(erased: Erased(LsmPlace::new()));
-vellum_conformance::suite!(failing: OverStore(StorePlace(LsmPlace::new())));
+vellum_conformance::suite!(erased: Erased(LsmPlace::quick()));
+vellum_conformance::suite!(failing: OverStore(StorePlace(LsmPlace::quick())));
 vellum_conformance::store_suite!(store: StorePlace(LsmPlace::new()));

@@ -75,7 +75,7 @@ fn random_worlds_of_every_section_are_right() {
 #[test]
 fn interleavings_on_disk_are_right_and_the_same_as_in_memory() {
     let plan = Plan::new(2, 30_000);
-    let disk = all_well("disk", &LsmPlace::new(), &plan);
+    let disk = all_well("disk", &LsmPlace::quick(), &plan);
     let memory = all_well("memory", &Memory, &plan);
     assert!(disk.interleavings >= 25_000, "{disk}");
     assert_eq!(disk, memory);
