@@ -1,0 +1,33 @@
+//! Which tasks there are, on which backend.
+
+use std::path::Path;
+
+use vellum_conformance::crash::Scene;
+
+use crate::crashes::{Crashes, Kind};
+use crate::histories::Histories;
+use crate::places::{Backend, Lsm};
+use crate::task::Task;
+use crate::walks::Walks;
+use crate::worlds::Worlds;
+
+/// What every backend goes through; what is wrong is left in this folder.
+pub(crate) fn of<B: Backend + Clone + 'static>(backend: &B, scratch: &Path) -> Vec<Box<dyn Task>> {
+    let histories = Histories { backend: backend.clone(), scratch: scratch.to_owned() };
+    vec![Box::new(histories), Box::new(Worlds(backend.clone())), Box::new(Walks(backend.clone()))]
+}
+
+/// And what one goes through that keeps its data.
+pub(crate) fn of_persistent(backend: &Lsm) -> Vec<Box<dyn Task>> {
+    let scene = Scene::new(&backend.scratch, std::iter::empty::<std::ffi::OsString>());
+    let mut tasks = of(backend, &backend.scratch);
+    let mut kinds = vec![Kind::Kills];
+    match Scene::cannot_trace() {
+        None => kinds.extend([Kind::Power, Kind::Faults]),
+        Some(why) => eprintln!("SKIPPED power and faults: {why}"),
+    }
+    for kind in kinds {
+        tasks.push(Box::new(Crashes { kind, scene: scene.clone() }));
+    }
+    tasks
+}
