@@ -5,7 +5,7 @@
 //! lock      held, by a file lock, while the database is open
 //! fjall/    fjall's own files
 //! horizon   how far the journal is known to be durable
-//! VELLUM    "vellum-lsm format 1, meta 1\n": written last
+//! VELLUM    "vellum-lsm format 2, meta 1\n": written last
 //! ```
 //!
 //! A directory without `VELLUM` in which nothing else stands than what this
@@ -21,8 +21,8 @@ use vellum_core::{ErrorKind, Result};
 use crate::error::{corrupted, error, io};
 use crate::horizon::{self, Horizon};
 
-/// The newest format that this build reads, and the one that it writes.
-pub const FORMAT_VERSION: u32 = 1;
+/// The one format that this build reads and writes.
+pub const FORMAT_VERSION: u32 = 2;
 
 const MARKER: &str = "VELLUM";
 const MARKER_NEW: &str = "VELLUM.new";
@@ -207,9 +207,10 @@ pub(crate) fn parse_marker(text: &str) -> Result<u64> {
     let (format, rest) = rest.split_once(',').ok_or_else(foreign)?;
     let format: u32 = format.parse().map_err(|_| foreign())?;
     if format != FORMAT_VERSION {
+        let other = if format > FORMAT_VERSION { "a newer" } else { "an older" };
         return Err(corrupted(format!(
             "the database has format {format}, and this build reads format {FORMAT_VERSION}: open \
-             it with a newer one"
+             it with {other} one"
         )));
     }
     let meta = rest.strip_prefix(" meta ").and_then(|rest| rest.strip_suffix('\n'));
@@ -267,12 +268,16 @@ mod tests {
     }
 
     #[test]
-    fn newer_format_and_foreign_marker_are_refused() -> Result<()> {
+    fn other_format_and_foreign_marker_are_refused() -> Result<()> {
         for (text, says) in [
-            ("vellum-lsm format 2, meta 1\n", "format 2"),
-            ("vellum-lsm format 99, whatever comes\n", "format 99"),
+            (
+                "vellum-lsm format 1, meta 1\n",
+                "has format 1, and this build reads format 2: open it with an older",
+            ),
+            ("vellum-lsm format 3, meta 1\n", "format 3"),
+            ("vellum-lsm format 99, whatever comes\n", "it with a newer"),
             ("something else", "not one of a Vellum"),
-            ("vellum-lsm format 1, meta x\n", "not one of a Vellum"),
+            ("vellum-lsm format 2, meta x\n", "not one of a Vellum"),
         ] {
             let dir = temp()?;
             fs::write(dir.path().join(MARKER), text).map_err(io("writing"))?;
