@@ -20,11 +20,33 @@
 //! # How
 //! A child is the program that runs the checks, started again with a job in
 //! its environment. So the program hands over to [`run_child_if_asked`] first
-//! thing, in `main` or in a test that does nothing else:
+//! thing:
 //!
-//! ```ignore
-//! vellum_conformance::crash_suite!(MySubject);
+//! ```no_run
+//! use std::path::Path;
+//! use vellum_conformance::crash::{self, Kills, Scene, Subject};
+//!
+//! struct MySubject;
+//!
+//! impl Subject for MySubject {
+//!     type Connection = vellum_lsm::LsmDatabase;
+//!
+//!     fn open(&self, dir: &Path, options: &vellum_core::Options) -> vellum_core::Result<Self::Connection> {
+//!         vellum_lsm::Builder::new(dir).memtable_bytes(64 << 10).options(*options).open()
+//!     }
+//! }
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     crash::run_child_if_asked(&MySubject);
+//!     let scene = Scene::new(std::env::temp_dir(), std::iter::empty::<String>());
+//!     let plan = Kills { seed: 7, cycles: 100 };
+//!     println!("{}", crash::kills(&MySubject, &scene, plan, &mut |done, of| eprintln!("{done} of {of}"))?);
+//!     Ok(())
+//! }
 //! ```
+//!
+//! In a file under `tests/`, `vellum_conformance::crash_suite!(MySubject);` does
+//! all of that.
 //!
 //! What the child does is a *ledger*: steps that a seed decides alone
 //! (transactions of several keys, synced or not, of values from nothing to
