@@ -24,7 +24,7 @@ struct Lane {
 pub(crate) fn run_soak(args: &Soak) -> Result<bool, Failure> {
     let time = Duration::try_from_secs_f64(args.minutes * 60.0)?;
     let seed = args.common.seed;
-    let lanes = lanes(&args.common, time.as_secs(), |_| true)?;
+    let lanes = lanes(&args.common, |_| true, |_| time.as_secs())?;
     let name = args.round.map_or("soak".to_owned(), |round| format!("round {round}"));
     let repeats = format!("soak --minutes {} --seed {seed}", args.minutes);
     finish(&name, &args.common, &repeats, &lanes, |lane| {
@@ -41,7 +41,8 @@ pub(crate) fn run_soak(args: &Soak) -> Result<bool, Failure> {
 
 /// Runs the task of this name alone. Whether nothing was found.
 pub(crate) fn run_task(name: &'static str, args: &Run) -> Result<bool, Failure> {
-    let lanes = lanes(&args.common, 0, |task| task.name() == name)?;
+    let budget = |task: &dyn Task| args.budget.unwrap_or(task.usual());
+    let lanes = lanes(&args.common, |task| task.name() == name, budget)?;
     if lanes.is_empty() {
         return Err(format!("{name} needs --backend lsm: the other keeps nothing").into());
     }
@@ -51,8 +52,7 @@ pub(crate) fn run_task(name: &'static str, args: &Run) -> Result<bool, Failure> 
     finish(name, &args.common, &repeats, &lanes, |lane| {
         let mut soaked = Soaked::default();
         for task in &lane.tasks {
-            let budget = args.budget.unwrap_or(task.usual());
-            let found = task.run(seed, budget, &Shown::alone(&lane.line));
+            let found = task.run(seed, budget(task.as_ref()), &Shown::alone(&lane.line));
             soaked.tally.add(&found.map_err(|failure| -> Failure {
                 let repeat = format!("{repeats} --backend {}", lane.name);
                 format!("{failure}\nrun it again: {COMMAND} {repeat}").into()
@@ -63,11 +63,12 @@ pub(crate) fn run_task(name: &'static str, args: &Run) -> Result<bool, Failure> 
     })
 }
 
-/// The lanes that the user asked for, as far as they have such tasks.
+/// The lanes that the user asked for, as far as they have such tasks; `total`
+/// says how long the line of one is.
 fn lanes(
     common: &Common,
-    total: u64,
     wanted: impl Fn(&dyn Task) -> bool,
+    total: impl Fn(&dyn Task) -> u64,
 ) -> Result<Vec<Lane>, Failure> {
     let scratch = scratch(common.scratch.as_deref())?;
     let mut all = Vec::new();
@@ -80,6 +81,7 @@ fn lanes(
     let screen = Screen::default();
     let lanes = all.into_iter().map(|(name, mut tasks)| {
         tasks.retain(|task| wanted(task.as_ref()));
+        let total = tasks.first().map_or(0, |task| total(task.as_ref()));
         Lane { name, tasks, line: screen.line(name, total) }
     });
     Ok(lanes.filter(|lane| !lane.tasks.is_empty()).collect())
