@@ -214,4 +214,34 @@ mod tests {
         drop(history.prune(&Retention::new(vec![], vec![], ts(6)), ts(6)));
         assert!(history.touched.is_empty());
     }
+
+    #[test]
+    fn log_that_is_out_of_order_is_named() {
+        let logged = |history: &mut History, at| {
+            history.log(&Commit {
+                ts: ts(at),
+                writes: Vec::new(),
+                catalog: Vec::new(),
+                preserve: None,
+                logged: true,
+            });
+        };
+        let mut history = History::default();
+        for at in [2, 3, 5] {
+            logged(&mut history, at);
+        }
+        assert_eq!(history.check(), Ok(()));
+        drop(history.prune(&Retention::new(vec![], vec![], ts(3)), ts(5)));
+        assert_eq!(history.check(), Ok(()));
+        let changes = |history: &History, from| Some(history.changes(ts(from), ts(9))?.len());
+        assert_eq!(
+            [2, 3, 4, 5].map(|from| changes(&history, from)),
+            [None, Some(1), Some(1), Some(0)]
+        );
+        logged(&mut history, 5);
+        assert_eq!(history.check(), Err("commits in the log are out of order"));
+        history.log_dropped = ts(5);
+        history.log.pop_back();
+        assert_eq!(history.check(), Err("the log holds a commit that it says it dropped"));
+    }
 }

@@ -237,7 +237,7 @@ mod tests {
         for prefix in ["", "p", "prefix-of-all-", "\0\0\0\0\0"] {
             let mut sorted: Vec<Vec<u8>> = Vec::new();
             let mut keys = Keys::default();
-            for n in 0..parts.len() * parts.len() {
+            for n in 0..parts.len() * if cfg!(miri) { 2 } else { parts.len() } {
                 let (a, b) = (parts.get(n * 7 % 9), parts.get(n * 5 / 9 % 9));
                 let key = [prefix, a.unwrap_or(&""), b.unwrap_or(&"")].concat().into_bytes();
                 for probe in [&key[..], &[&key[..], b"\0"].concat(), b"", b"pre", b"zz"] {

@@ -80,3 +80,49 @@ fn check(state: &State, fence: &Bytes) -> Result<(u64, u64), String> {
     }
     Ok((records, bytes))
 }
+
+#[cfg(test)]
+mod tests {
+    use vellum_core::{Retention, Timestamp};
+
+    use super::*;
+    use crate::chain::Entry;
+    use crate::leaf::Tally;
+
+    fn leaf(records: &[(&str, u64)]) -> State {
+        let mut state = State::default();
+        for &(key, ts) in records {
+            let entry = Entry { ts: Timestamp::new(ts), value: Some("x".into()) };
+            let keep = Retention::everything();
+            state.put(key.as_bytes(), entry, &keep, &mut Tally::default());
+        }
+        state
+    }
+
+    #[test]
+    fn damage_to_a_leaf_is_named() {
+        let whole = leaf(&[("b", 1), ("d", 2), ("d", 3)]);
+        assert_eq!(check(&whole, &"b".into()), Ok((3, 6)));
+        let told = |state: &State, fence: &'static str| check(state, &fence.into()).err();
+        assert_eq!(told(&whole, "c").as_deref(), Some("key b is not where it belongs"));
+
+        let mut ends = leaf(&[("b", 1), ("d", 2)]);
+        ends.high = Some("d".into());
+        assert_eq!(told(&ends, "a").as_deref(), Some("key d is not where it belongs"));
+        assert_eq!(told(&ends, "d").as_deref(), Some("it ends before it begins"));
+
+        let mut extra = leaf(&[("b", 1)]);
+        extra.keys.insert(1, b"c");
+        assert_eq!(told(&extra, "a").as_deref(), Some("2 keys with records of 1"));
+
+        let mut order = leaf(&[("b", 1), ("d", 1)]);
+        order.keys = crate::keys::Keys::default();
+        order.keys.insert(0, b"d");
+        order.keys.insert(1, b"b");
+        assert_eq!(told(&order, "a").as_deref(), Some("key b is not where it belongs"));
+
+        let newer_first = leaf(&[("d", 3), ("d", 2)]);
+        let told = told(&newer_first, "a");
+        assert_eq!(told.as_deref(), Some("the records of key d are out of order"));
+    }
+}

@@ -9,6 +9,9 @@ use super::{Model, Rng, apply, commit, read_mixed, seeds, ts};
 use crate::{MemSnapshot, MemStore};
 use vellum_core::{Bytes, KeyRange, Result, Retention, Snapshot, Store};
 
+const KEYS: u64 = if cfg!(miri) { 20 } else { 400 };
+const COMMITS: u64 = if cfg!(miri) { 12 } else { 1500 };
+
 /// A store with what an engine adds to it: which snapshots are open.
 #[derive(Default)]
 struct Engine {
@@ -54,15 +57,15 @@ impl Engine {
             let value = |at: u64| Some(Bytes::from(at.to_string()));
             let writes = match rng.below(10) {
                 0 => {
-                    let first = rng.below(400);
-                    (first..first + 40).map(|n| (key(n), None)).collect()
+                    let first = rng.below(KEYS);
+                    (first..first + KEYS / 10).map(|n| (key(n), None)).collect()
                 }
                 1 => {
-                    let first = rng.below(400);
-                    (first..first + 40).map(|n| (key(n), value(at))).collect()
+                    let first = rng.below(KEYS);
+                    (first..first + KEYS / 10).map(|n| (key(n), value(at))).collect()
                 }
                 _ => (0..8)
-                    .map(|_| (key(rng.below(400)), value(at).filter(|_| rng.chance(70))))
+                    .map(|_| (key(rng.below(KEYS)), value(at).filter(|_| rng.chance(70))))
                     .collect(),
             };
             let commit = commit(at, writes, Some(self.pin.load(Ordering::SeqCst)));
@@ -82,7 +85,7 @@ impl Engine {
         while !self.is_done.load(Ordering::SeqCst) {
             let snapshot = self.begin()?;
             for _ in 0..rng.below(30) {
-                let (a, b) = (rng.below(400), rng.below(400));
+                let (a, b) = (rng.below(KEYS), rng.below(KEYS));
                 let range = KeyRange::from(format!("{a:04}")..format!("{b:04}"));
                 let range = if rng.chance(20) { KeyRange::all() } else { range };
                 let read = read_mixed(&snapshot, &range, &mut rng)?;
@@ -121,7 +124,7 @@ fn readers_see_their_timestamp_while_a_writer_writes_and_prunes_run() {
                 })
             });
             let pruners = [1, 2].map(|_| scope.spawn(|| engine.prune()));
-            let written = engine.write(seed, if cfg!(miri) { 30 } else { 1500 });
+            let written = engine.write(seed, COMMITS);
             engine.is_done.store(true, Ordering::SeqCst);
             written.unwrap();
             let reads: u64 = readers.into_iter().map(|t| t.join().unwrap().unwrap()).sum();

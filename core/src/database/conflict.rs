@@ -384,3 +384,42 @@ impl ConflictIndex {
         self.bytes
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_of_a_long_window_is_given_back() {
+        const COMMITS: usize = if cfg!(miri) { 50 } else { 3 * SHRINK_MIN };
+        let mut index = ConflictIndex::default();
+        for n in 1..=COMMITS {
+            index.enter(Timestamp::new(n as u64), &[Bytes::from(n.to_string())], Vec::new());
+        }
+        let full = index.log.capacity();
+        assert!(index.log.len() == COMMITS && full >= COMMITS);
+        let half = Timestamp::new(COMMITS as u64 / 2);
+        assert!(index.retire(half, COMMITS) && index.log.len() == COMMITS - COMMITS / 2);
+        assert_eq!(index.log.capacity(), full, "half is no reason to move the rest");
+        assert!(!index.retire(Timestamp::MAX, 1), "one at a time");
+        assert!(index.retire(Timestamp::MAX, COMMITS));
+        assert_eq!((index.commits(), index.keys(), index.bytes()), (0, 0, 0));
+        assert!(index.log.capacity() <= SHRINK_MIN);
+    }
+
+    #[test]
+    fn ordered_map_forgets_with_the_window() {
+        let mut index = ConflictIndex::default();
+        let key = |n: u64| Bytes::from(format!("{n:02}"));
+        for n in 1..=20 {
+            index.enter(Timestamp::new(n), &[key(n), key(n / 2)], Vec::new());
+        }
+        let hit = index.range_after(&KeyRange::all(), Timestamp::new(5));
+        assert_eq!(hit.map(|(_, ts)| ts.get()), Some(7), "of 03, the lowest");
+        assert_eq!(index.ordered.len(), 21);
+        assert!(index.retire(Timestamp::new(15), 100));
+        assert_eq!(index.ordered.keys().cloned().collect::<Vec<_>>(), {
+            [8, 9, 10, 16, 17, 18, 19, 20].map(key)
+        });
+    }
+}

@@ -244,3 +244,27 @@ fn close_waits_for_what_was_decided() -> TestResult {
     assert_eq!(store.state().commits.len(), 1);
     Ok(())
 }
+
+#[test]
+fn close_waits_for_a_prune() -> TestResult {
+    let (db, store) = open()?;
+    put(&db, "a", "1")?;
+    let hold = Arc::new(Mutex::new(()));
+    let held = hold.lock().unwrap();
+    store.state().hold_prune = Some(hold.clone());
+    thread::scope(|scope| {
+        let prune = scope.spawn(|| db.prune());
+        while !store.state().pruning {
+            thread::yield_now();
+        }
+        let close = scope.spawn(|| db.close());
+        while db.stats().is_ok() {
+            thread::yield_now();
+        }
+        // Time for it to close, if it does not wait.
+        thread::sleep(Duration::from_millis(20));
+        drop(held);
+        close.join().unwrap()?;
+        prune.join().unwrap().map(drop)
+    })
+}

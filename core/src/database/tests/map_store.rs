@@ -33,6 +33,10 @@ pub(super) struct State {
     pub(super) panic_in_apply: bool,
     pub(super) fail_sync: bool,
     pub(super) fail_snapshot: bool,
+    /// `prune` waits for this to be released.
+    pub(super) hold_prune: Option<Arc<Mutex<()>>>,
+    pub(super) pruning: bool,
+    pub(super) closed: bool,
     /// Each `apply` waits for one of these.
     pub(super) permits: Option<Arc<Mutex<Receiver<()>>>>,
     /// `apply` waits for this to be released.
@@ -91,7 +95,8 @@ impl Store for MapStore {
     }
 
     fn recover(&self) -> Result<Recovered> {
-        let state = self.state();
+        let mut state = self.state();
+        state.closed = false;
         self.0.published.store(state.last_ts.get(), Ordering::SeqCst);
         let catalog = state.catalog.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
         Ok(Recovered { last_ts: state.last_ts, catalog })
@@ -153,6 +158,10 @@ impl Store for MapStore {
     }
 
     fn prune(&self, keep: &Retention) -> Result<PruneReport> {
+        let hold = self.state().hold_prune.clone();
+        self.state().pruning = true;
+        drop(hold.as_ref().map(|hold| hold.lock()));
+        assert!(!self.state().closed, "a prune goes on in a closed store");
         let mut removed = 0;
         self.state().records.retain(|_, chain| {
             let next: Vec<_> =
@@ -213,6 +222,7 @@ impl Store for MapStore {
     }
 
     fn close(&self) -> Result<()> {
+        self.state().closed = true;
         Ok(())
     }
 

@@ -180,6 +180,25 @@ fn gate_opens_by_itself_when_its_time_is_up() -> TestResult {
 }
 
 #[test]
+fn gate_is_not_opened_by_the_end_of_a_transaction_whose_time_was_up() -> TestResult {
+    let (db, _) = open()?;
+    let expired = db.begin_write_with(&TxnOptions::new().alone_for(Duration::ZERO))?;
+    let mut alone = db.begin_write_with(&TxnOptions::new().alone_for(Duration::MAX))?;
+    alone.get(b"k")?;
+    alone.put(b"k", "alone")?;
+    drop(expired);
+    thread::scope(|scope| {
+        let rival = scope.spawn(|| put(&db, "k", "rival"));
+        // Time for it to get in, if it can.
+        thread::sleep(Duration::from_millis(20));
+        alone.commit()?;
+        let rival = kind(rival.join().unwrap());
+        assert!(matches!(rival, None | Some(ErrorKind::Conflict)), "{rival:?}");
+        Ok(())
+    })
+}
+
+#[test]
 fn watcher_is_woken_after_the_commit_is_visible() -> TestResult {
     let (db, _) = open()?;
     let watcher = db.watch(KeyRange::prefix("a"))?;

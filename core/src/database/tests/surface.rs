@@ -3,6 +3,7 @@
 
 use std::error::Error as _;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use super::*;
 
@@ -31,7 +32,7 @@ fn tour<C: Connection>(db: &C) -> Result<String> {
     out.push(format!("{:?}", db.transact(|txn| txn.update(b"a", add))?));
     out.push(format!("{:?}", db.transact(|txn| txn.update(b"b", |_| None))?));
     out.push(format!("{:?}", db.transact(|txn| txn.update(b"b", |_| None))?));
-    let second = db.save_version()?;
+    let second = db.save_version_with(SaveOptions::new().durability(Durability::Buffered))?;
     assert!(set != db.versions()?, "and not equal");
     let infos: Vec<_> = set.iter().collect();
     out.push(format!("{infos:?} {:?}", db.versions()?.get(second)));
@@ -79,6 +80,7 @@ fn connection_with_its_type_hidden_says_the_same() -> TestResult {
         "[(b\"b\", b\"2\"), (b\"a\", b\"1\")]",
         "CommitInfo",
         "\nfalse\ntrue\nSome(b\"1\")\nSome(b\"2\")\nNone\n",
+        r#"["w", "w\x00") None"#,
         "Some(Closed)",
     ];
     assert!(expected.iter().all(|line| plain.contains(line)), "{plain}");
@@ -123,6 +125,7 @@ fn everything_can_be_printed() -> TestResult {
     assert_eq!(*db.options(), Options::new().pruning(Pruning::Manual));
     let keep = Retention::new(vec![Timestamp::new(2)], vec![Timestamp::new(3)], Timestamp::MAX);
     assert_eq!(keep.pins(), [Timestamp::new(2)]);
+    assert_eq!(keep.snapshots(), [Timestamp::new(3)]);
     Ok(())
 }
 
@@ -181,27 +184,52 @@ fn error_says_its_kind_its_message_its_backend_and_its_cause() -> TestResult {
 
 #[test]
 fn loser_is_retried_as_often_as_asked_and_then_runs_alone() -> TestResult {
-    let (db, _) = open()?;
-    // Loses until it runs alone, when nobody else gets in.
-    let attempts = |retry: &Retry| -> Result<u32> {
+    // A rival wins while this is not alone; how often it had to be tried.
+    let attempts = |retry: &Retry, rivals: u32| -> Result<u32> {
+        let (db, _) = open()?;
         let tries = AtomicU32::new(0);
-        let outcome = db.transact_with(&TxnOptions::new(), retry, |txn| {
-            let n = tries.fetch_add(1, Ordering::SeqCst);
-            txn.put(b"k", "x")?;
-            let rival = db.begin_write_with(&TxnOptions::new())?;
-            if n < 3 { commit_rival(rival) } else { Ok(()) }
-        });
-        assert_eq!(outcome.is_ok(), tries.load(Ordering::SeqCst) > 3);
-        Ok(tries.load(Ordering::SeqCst))
+        std::thread::scope(|scope| {
+            let outcome = db.transact_with(&TxnOptions::new(), retry, |txn| {
+                txn.put(b"k", "x")?;
+                if tries.fetch_add(1, Ordering::SeqCst) < rivals {
+                    return put(&db, "k", "rival").map(drop);
+                }
+                // Who comes while it runs alone waits, and loses or is later.
+                scope.spawn(|| put(&db, "k", "late"));
+                std::thread::sleep(Duration::from_millis(if cfg!(miri) { 0 } else { 10 }));
+                Ok(())
+            });
+            let tries = tries.load(Ordering::SeqCst);
+            assert_eq!(outcome.is_ok(), tries > rivals);
+            Ok(tries)
+        })
     };
-    let quick = Retry::default().backoff(std::time::Duration::ZERO, std::time::Duration::ZERO);
-    assert_eq!(attempts(&quick.attempts(2).alone(100, std::time::Duration::ZERO))?, 2);
-    assert_eq!(attempts(&quick.attempts(3).alone(100, std::time::Duration::ZERO))?, 3);
-    assert_eq!(attempts(&quick.attempts(4).alone(100, std::time::Duration::ZERO))?, 4);
+    let quick = Retry::default().backoff(Duration::ZERO, Duration::ZERO);
+    let never = quick.alone(100, Duration::MAX);
+    assert_eq!(attempts(&never.attempts(2), 9)?, 2);
+    assert_eq!(attempts(&never.attempts(3), 9)?, 3);
+    assert_eq!(attempts(&quick.alone(2, Duration::MAX).attempts(9), 2)?, 3);
     Ok(())
 }
 
-fn commit_rival(mut rival: DatabaseWrite<MapStore>) -> TestResult {
-    rival.put(b"k", "rival")?;
-    rival.commit().map(drop)
+#[test]
+fn limits_are_what_they_say() -> TestResult {
+    assert_eq!((MAX_KEY_LEN, MAX_VALUE_LEN), (16_384, 67_108_864));
+    assert_eq!((MAX_TXN_BYTES, MAX_METADATA_LEN), (1_073_741_824, 1_048_576));
+    let (db, _) = open()?;
+    let text = |len| "x".repeat(len);
+    for (message, author, fits) in [
+        (MAX_METADATA_LEN, 0, true),
+        (MAX_METADATA_LEN, 1, false),
+        (1, MAX_METADATA_LEN, false),
+        (0, MAX_METADATA_LEN, true),
+    ] {
+        let metadata = Metadata::new().message(text(message)).author(text(author));
+        let saved = db.save_version_with(SaveOptions::new().metadata(metadata));
+        assert_eq!(saved.is_ok(), fits, "{message} and {author}");
+    }
+    let message = Metadata::new().message(text(MAX_METADATA_LEN + 1));
+    let saved = db.save_version_with(SaveOptions::new().metadata(message));
+    assert_eq!(kind(saved), Some(ErrorKind::Invalid));
+    Ok(())
 }

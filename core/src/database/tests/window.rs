@@ -114,6 +114,52 @@ fn window_follows_the_oldest_writer_and_not_readers_or_versions() -> TestResult 
 }
 
 #[test]
+fn commit_at_the_read_timestamp_is_no_conflict() -> TestResult {
+    for own in ["get", "range", "write", "mark"] {
+        let (db, _) = open()?;
+        // Keeps the window from being forgotten.
+        let _older = db.begin_write()?;
+        let mut declarer = db.begin_write()?;
+        declarer.put(b"k", "1")?;
+        declarer.mark_written("m".."n")?;
+        declarer.commit()?;
+        let mut txn = db.begin_write()?;
+        match own {
+            "get" => drop((txn.get(b"k")?, txn.get(b"m")?)),
+            "range" => txn.range("k".."n").for_each(drop),
+            "write" => txn.put(b"k", "2")?,
+            _ => txn.mark_written("k".."n")?,
+        }
+        fill(&db, if cfg!(miri) { 5 } else { 100 })?;
+        txn.put(b"own", "x")?;
+        txn.commit()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn window_is_let_go_up_to_the_oldest_writer_in_many_steps() -> TestResult {
+    const OLD: usize = if cfg!(miri) { 270 } else { 600 };
+    let (db, _) = open()?;
+    let old = db.begin_write()?;
+    fill(&db, OLD)?;
+    let mut newer = db.begin_write()?;
+    newer.get(b"a")?;
+    let mut declarer = db.begin_write()?;
+    declarer.mark_written("a".."b")?;
+    declarer.commit()?;
+    put(&db, "after", "x")?;
+    drop(old);
+    let stats = db.stats()?;
+    assert_eq!((stats.window_commits, stats.window_bytes), (2, "after".len()));
+    newer.put(b"own", "x")?;
+    assert_eq!(kind(newer.commit()), Some(ErrorKind::Conflict), "what is needed stays");
+    let index = format!("{:?}", db.0.pipeline.lock().index);
+    assert!(index.contains("log: []") && index.contains("marks: []"), "{index}");
+    Ok(())
+}
+
+#[test]
 fn failed_and_discarded_transactions_enter_no_conflict() -> TestResult {
     let (db, _) = open()?;
     let mut witness = db.begin_write()?;
