@@ -14,7 +14,13 @@ impl Subject for Small {
 
     fn open(&self, dir: &Path, options: &Options) -> Result<LsmDatabase> {
         let builder = Builder::new(dir).memtable_bytes(64 << 10).cache_bytes(1 << 20);
+        let builder = builder.journal_bytes(Builder::MIN_JOURNAL_BYTES);
         builder.worker_threads(1).options(*options).open()
+    }
+
+    /// Nearly as much as a journal holds.
+    fn filling(&self) -> u64 {
+        63_400_000
     }
 }
 

@@ -21,12 +21,15 @@ use vellum_core::{
     Retry, SaveOptions, TxnOptions, Version, WriteTxn,
 };
 
-use super::judge::{message_of, read_all};
-use super::ledger::{Ledger, Step};
+use super::judge::{AFTER, message_of, read_all};
+use super::ledger::{Ledger, Step, value_of};
 use super::{Subject, threads};
 
 /// What the child is to do, in its environment.
 const VARIABLE: &str = "VELLUM_CRASH_CHILD";
+
+/// The length of the values that fill a database, in bytes.
+const FILLING: usize = 1 << 20;
 
 /// What each line begins with: a test runner may have said something before,
 /// on the same line.
@@ -44,6 +47,8 @@ pub(super) enum Job {
     Ledger { seed: u64, steps: usize },
     /// Transactions of several threads, until it is killed.
     Threads { seed: u64 },
+    /// Values that nobody reads, of so many bytes in all.
+    Fill { bytes: u64 },
     /// Opening and closing.
     Open,
 }
@@ -54,6 +59,7 @@ impl Job {
         let (job, seed, steps) = match self {
             Self::Ledger { seed, steps } => ("ledger", *seed, *steps),
             Self::Threads { seed } => ("threads", *seed, 0),
+            Self::Fill { bytes } => ("fill", *bytes, 0),
             Self::Open => ("open", 0, 0),
         };
         let mut value = std::ffi::OsString::from(format!("{job} {seed} {steps} "));
@@ -69,6 +75,7 @@ impl Job {
         let job = match job {
             "ledger" => Self::Ledger { seed, steps },
             "threads" => Self::Threads { seed },
+            "fill" => Self::Fill { bytes: seed },
             _ => Self::Open,
         };
         Some((job, dir))
@@ -104,6 +111,7 @@ pub fn run_child_if_asked<S: Subject>(subject: &S) {
     let run = || match job {
         Job::Ledger { seed, steps } => ledger(subject, &dir, &Ledger::new(seed, steps), &out),
         Job::Threads { seed } => threads::run(subject, &dir, seed, &out),
+        Job::Fill { bytes } => fill(subject, &dir, bytes),
         Job::Open => subject.open(&dir, &options()).and_then(|db| db.close()),
     };
     if let Err(e) = run() {
@@ -134,6 +142,16 @@ fn ledger<S: Subject>(subject: &S, dir: &Path, ledger: &Ledger, out: &Out) -> Re
             Ok(ts) => out.say(&format!("ack {n} {ts}")),
             Err(e) => return failed(&db, ledger, n, &e, out),
         }
+    }
+    db.close()
+}
+
+/// Writes a key again and again that the judge leaves out.
+fn fill<S: Subject>(subject: &S, dir: &Path, bytes: u64) -> Result<()> {
+    let db = subject.open(dir, &options().durability(Durability::Buffered))?;
+    for (n, begin) in (0..bytes).step_by(FILLING).enumerate() {
+        let value = value_of(n as u64, (FILLING as u64).min(bytes - begin));
+        db.transact(|txn| txn.put(AFTER, value.clone()))?;
     }
     db.close()
 }
@@ -200,9 +218,8 @@ fn failed<C: Connection>(
         Err(e) => out.say(&format!("unread {:?} {e}", e.kind())),
     }
     let once = Retry::default().attempts(1);
-    let after = db.transact_with(&TxnOptions::new(), &once, |txn| -> Result<()> {
-        txn.put(super::judge::AFTER, "after")
-    });
+    let after = db
+        .transact_with(&TxnOptions::new(), &once, |txn| -> Result<()> { txn.put(AFTER, "after") });
     match after {
         Ok(()) => out.say("after Ok"),
         Err(e) => out.say(&format!("after {:?}", e.kind())),

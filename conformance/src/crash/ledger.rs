@@ -56,8 +56,9 @@ pub(super) enum Step {
 
 impl Step {
     /// Whether everything up to here is durable once it is acknowledged.
+    /// Closing syncs.
     pub(super) fn is_durable(&self) -> bool {
-        !matches!(self, Self::Commit(_, Durability::Buffered) | Self::Prune | Self::Reopen)
+        !matches!(self, Self::Commit(_, Durability::Buffered) | Self::Prune)
     }
 }
 

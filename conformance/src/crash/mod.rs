@@ -90,4 +90,11 @@ pub trait Subject: Send + Sync + 'static {
     /// # Errors
     /// Whatever the backend reports.
     fn open(&self, dir: &Path, options: &Options) -> Result<Self::Connection>;
+
+    /// How many bytes are written before some of the recorded runs, so that
+    /// what happens seldom comes up in them: a log that is full, say, and goes
+    /// on in another file. Nothing, unless a subject says otherwise.
+    fn filling(&self) -> u64 {
+        0
+    }
 }

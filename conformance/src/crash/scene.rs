@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
 
 use super::child::Job;
 
@@ -22,7 +23,10 @@ impl Scene {
         arguments: impl IntoIterator<Item = A>,
     ) -> Self {
         let arguments = arguments.into_iter().map(Into::into).collect();
-        Self { scratch: scratch.into(), arguments }
+        let scratch = scratch.into();
+        // As the kernel names it, and so strace.
+        let scratch = scratch.canonicalize().unwrap_or(scratch);
+        Self { scratch, arguments }
     }
 
     /// Within a test binary: the child runs the test of this name alone, which
@@ -116,6 +120,17 @@ pub struct Broken {
 impl Broken {
     pub(super) fn new(what: impl Into<String>) -> Self {
         Self { what: what.into(), left: None }
+    }
+}
+
+/// The first of several threads that found something is heard; what another one
+/// left is removed.
+pub(super) fn keep_first(found: &Mutex<Option<Broken>>, broken: Broken) {
+    let Ok(mut found) = found.lock() else { return };
+    if found.is_none() {
+        *found = Some(broken);
+    } else if let Some(left) = broken.left {
+        let _ = std::fs::remove_dir_all(left);
     }
 }
 

@@ -37,6 +37,7 @@ pub(super) mod trace;
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::path::Path;
+use std::process::Stdio;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -48,7 +49,8 @@ use record::{Recording, record};
 
 use super::child::Job;
 use super::judge::{Known, judge};
-use super::ledger::Ledger;
+use super::ledger::{Ledger, Step};
+use super::scene::keep_first;
 use super::{Broken, Scene, Subject};
 use crate::random::Rng;
 
@@ -56,6 +58,11 @@ use crate::random::Rng;
 const STEPS: usize = 60;
 /// States of one recorded run, at most, before another seed is recorded.
 const STATES_A_RUN: u64 = 2_000;
+/// Plans of so many states have runs in filled databases, so many percent of
+/// all: their states take long to build.
+const FILLED_FROM: u64 = 1_000;
+const FILLED_PERCENT: u64 = 10;
+const STATES_A_FILLED_RUN: u64 = 200;
 /// One in so many states is opened under strace, and its recovery cut off too.
 const TWICE_EVERY: u64 = 150;
 /// States of one recovery, at most.
@@ -81,6 +88,8 @@ pub struct Survived {
     pub twice: u64,
     /// Runs that were recorded.
     pub runs: u64,
+    /// Those of them that began with a filled database ([`Subject::filling`]).
+    pub filled: u64,
     /// Events in them.
     pub events: u64,
 }
@@ -95,12 +104,12 @@ impl Survived {
 
 impl fmt::Display for Survived {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (total, Self { twice, runs, events, .. }) = (self.total(), self);
+        let (total, Self { twice, runs, filled, events, .. }) = (self.total(), self);
         write!(
             f,
-            "{total} states of {runs} runs ({events} events), {twice} of them with a second "
+            "{total} states of {runs} runs ({filled} of them on a filled database; {events} events), "
         )?;
-        write!(f, "loss during recovery:")?;
+        write!(f, "{twice} of them with a second loss during recovery:")?;
         for ((profile, kind), n) in &self.states {
             write!(f, " {profile:?}/{kind} {n}")?;
         }
@@ -127,8 +136,14 @@ pub fn power<S: Subject>(
     let progress = Mutex::new(progress);
     while survived.total() < plan.states {
         let seed = rng.next_u64();
-        let budget = STATES_A_RUN.min(plan.states - survived.total());
+        let left = plan.states - survived.total();
         let dir = scene.dir("power")?;
+        let is_filled =
+            plan.states >= FILLED_FROM && subject.filling() > 0 && rng.percent(FILLED_PERCENT);
+        if is_filled {
+            fill(scene, subject.filling(), dir.path())?;
+        }
+        let budget = left.min(if is_filled { STATES_A_FILLED_RUN } else { STATES_A_RUN });
         let job = Job::Ledger { seed, steps: STEPS };
         let recording = record(scene, &job, dir.path()).map_err(Broken::new)?;
         let run = Run {
@@ -148,9 +163,20 @@ pub fn power<S: Subject>(
         let judged = run.judge_all(&recording, budget, plan.threads, &mut rng, &told)?;
         survived.add(judged);
         survived.runs += 1;
+        survived.filled += u64::from(is_filled);
         survived.events += recording.events.len() as u64;
     }
     Ok(survived)
+}
+
+/// Writes so much, without recording it.
+fn fill(scene: &Scene, bytes: u64, dir: &Path) -> Result<(), Broken> {
+    let mut child = scene.child(&Job::Fill { bytes }, &dir.join("db"));
+    match child.stdout(Stdio::null()).stderr(Stdio::null()).status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(scene.broken(format!("filling a database: {status}"), dir)),
+        Err(e) => Err(Broken::new(format!("filling a database: {e}"))),
+    }
 }
 
 impl Survived {
@@ -229,9 +255,7 @@ impl<S: Subject> Run<'_, S> {
                             }
                             Err(e) => {
                                 stop.store(true, Ordering::Relaxed);
-                                if let Ok(mut broken) = broken.lock() {
-                                    broken.get_or_insert(e);
-                                }
+                                keep_first(&broken, e);
                             }
                         }
                     }
@@ -241,18 +265,21 @@ impl<S: Subject> Run<'_, S> {
             let mut seen = HashSet::new();
             for profile in [Profile::Ext4, Profile::Strict] {
                 let mut disk = Disk::new(profile, &recording.base);
-                let mut known = self.known;
+                // What was promised to survive power loss, and a kill alone.
+                let (mut durable, mut heard) = (self.known, self.known);
                 for (n, event) in recording.events.iter().enumerate() {
                     if stop.load(Ordering::Relaxed) {
                         break;
                     }
                     disk.take(event);
-                    self.learn(event, &mut known);
+                    self.learn(event, &mut durable, Step::is_durable);
+                    self.learn(event, &mut heard, |_| true);
                     for kind in kinds {
                         if rng.below(all) >= budget {
                             continue;
                         }
                         let Some(image) = disk.state(kind, &mut rng) else { continue };
+                        let known = if kind == Kind::Kill { heard } else { durable };
                         if seen.insert((image.fingerprint(), known.at_least)) {
                             let state = State { image, known, event: n, profile, kind };
                             if sender.send(state).is_err() {
@@ -270,8 +297,9 @@ impl<S: Subject> Run<'_, S> {
         Ok(judged.into_inner().unwrap_or_default())
     }
 
-    /// Takes in what the child said.
-    fn learn(&self, event: &Event, known: &mut Known) {
+    /// Takes in what the child said; the steps that count are those that
+    /// `survives` names.
+    fn learn(&self, event: &Event, known: &mut Known, survives: impl Fn(&Step) -> bool) {
         let Event::Said(line) = event else { return };
         let mut words = line.split(' ');
         let (what, n, ts) = (words.next(), words.next(), words.next());
@@ -280,7 +308,7 @@ impl<S: Subject> Run<'_, S> {
             Some("try") => known.at_most = n,
             Some("ack") => {
                 let step = n.checked_sub(1).and_then(|at| self.ledger.steps.get(at));
-                if step.is_some_and(super::ledger::Step::is_durable) {
+                if step.is_some_and(survives) {
                     known.at_least = n;
                     let ts = ts.and_then(|ts| ts.parse().ok()).unwrap_or(0);
                     known.ts = known.ts.max(ts);

@@ -6,7 +6,7 @@
 //! that is interrupted by one of another thread is split in two lines.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The calls that change files, and those without which one cannot follow
 /// descriptors.
@@ -79,7 +79,8 @@ pub(crate) fn unhex(text: &str) -> Vec<u8> {
 }
 
 /// A path as strace writes it.
-pub(crate) fn hex(path: &Path) -> String {
+#[cfg(test)]
+pub(crate) fn hex(path: &std::path::Path) -> String {
     let bytes = path.as_os_str().as_encoded_bytes();
     bytes.iter().map(|byte| format!("\\x{byte:02x}")).collect()
 }
