@@ -96,6 +96,7 @@ impl Task for Crashes {
                 let plan = Faults { seed, failures: budget, threads };
                 let endured = crash::faults(&Small, &self.scene, plan, &mut told)?;
                 Tally::of("failed calls", endured.failures)
+                    .and("calls that were to fail and did not come", endured.missed)
                     .and("failed calls that were named", endured.named)
                     .and("lies of the disk found out", endured.corrupted)
             }

@@ -64,7 +64,7 @@ const FILLED_FROM: u64 = 1_000;
 const FILLED_PERCENT: u64 = 10;
 const STATES_A_FILLED_RUN: u64 = 200;
 /// One in so many states is opened under strace, and its recovery cut off too.
-const TWICE_EVERY: u64 = 150;
+const TWICE_EVERY: u64 = 110;
 /// States of one recovery, at most.
 const STATES_A_RECOVERY: u64 = 60;
 
