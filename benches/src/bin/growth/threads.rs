@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use vellum::{Connection, ConnectionExt, Durability, ReadTxn, TxnOptions, WriteTxn};
+use vellum::{Connection, ConnectionExt, Durability, ReadTxn, Retry, TxnOptions, WriteTxn};
 use vellum_benches::{Result, Rng, key, load, value};
 
 use crate::point::{Point, Subject, with_subject};
@@ -45,11 +45,10 @@ fn change(db: &impl Connection, n: u64, rng: &mut Rng) -> Result {
 }
 
 fn put4(db: &impl Connection, durability: Durability, rng: &mut Rng) -> Result {
-    let mut txn = db.begin_write_with(&TxnOptions::new().durability(durability))?;
-    for _ in 0..4 {
-        txn.put(&key(rng.below(RECORDS)), value(rng))?;
-    }
-    txn.commit()?;
+    let options = TxnOptions::new().durability(durability);
+    db.transact_with(&options, &Retry::default(), |txn| {
+        (0..4).try_for_each(|_| txn.put(&key(rng.below(RECORDS)), value(rng)))
+    })?;
     Ok(())
 }
 

@@ -81,7 +81,8 @@ model!(
     commit_beside_a_failed_fsync_is_told_the_truth, 3, poisoned_beside_commits,
     "what was acknowledged beside a failing fsync is there, and what was refused is not",
     broken: "commits that wait when the engine is poisoned are applied all the same",
-        "a committer is told of the poisoning while its commit is being applied"
+        "a committer is told of the poisoning while its commit is being applied",
+        "a leader that gathers does not ask whether it was refused meanwhile"
 );
 
 fn failed_group_of_the_poisoned() {

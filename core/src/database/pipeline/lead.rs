@@ -1,6 +1,7 @@
 //! Deciding a commit, and leading or following until it is visible.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 
@@ -46,6 +47,7 @@ impl<S: Store> Inner<S> {
         state.queue.keys.push((ts, proposal.keys));
         state.queue.durability = state.queue.durability.max(proposal.durability);
         if state.leading {
+            self.pipeline.gathering.arrived(&mut state);
             self.follow(state, ts, proposal.durability, proposal.from_writer)
         } else {
             self.lead(state, ts, proposal.from_writer)
@@ -98,6 +100,15 @@ impl<S: Store> Inner<S> {
         let pipeline = &self.pipeline;
         state.leading = true;
         for round in 1.. {
+            state = pipeline.gather(state);
+            if round == 1
+                && let Some(error) = state.refusal(ts)
+                && !is_broken("a leader that gathers does not ask whether it was refused meanwhile")
+            {
+                state.leading = false;
+                pipeline.wake(&state);
+                return Err(error);
+            }
             let queue = std::mem::take(&mut state.queue);
             let (first, last) = match (queue.commits.first(), queue.commits.last()) {
                 (Some(first), Some(last)) => (first.ts, last.ts),
@@ -117,6 +128,7 @@ impl<S: Store> Inner<S> {
             let retention = if due { Arc::new(self.retention()) } else { retention };
             let Queue { commits, keys, changes, durability } = queue;
             let writes = keys.iter().map(|(_, keys)| keys.len()).sum();
+            let begun = (durability == Durability::Sync).then(|| (Instant::now(), commits.len()));
             if is_broken("a group is published before it is applied") {
                 self.store.publish(last);
             }
@@ -133,6 +145,7 @@ impl<S: Store> Inner<S> {
                     );
                 return if done { Ok(ts) } else { Err(error) };
             }
+            let synced = begun.map(|(begun, commits)| (begun.elapsed(), commits));
             self.publish(last, changes);
             // Who counts itself, as a writer or a watcher, has a fence before it
             // looks at the head. Publishing, a fence, and counting make that
@@ -155,6 +168,10 @@ impl<S: Store> Inner<S> {
             state.decided = last;
             pipeline.decided.store(last.get(), Ordering::SeqCst);
             state.groups += 1;
+            if let Some((took, commits)) = synced {
+                let behind = state.queue.commits.len();
+                state.pace.note(commits, behind, took);
+            }
             if alone || due {
                 let upto = oldest.map_or(last, |oldest| oldest.min(last));
                 state.index.retire(upto, RETIRE_COMMITS);

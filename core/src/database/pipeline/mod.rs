@@ -13,7 +13,8 @@
 //! then joins the queue. If nobody leads, its thread leads: it takes the whole
 //! queue, applies it as one group with at most one fsync, publishes it, and
 //! goes on while more has gathered. Who finds a leader at work waits; alone, a
-//! committer pays no hand-over.
+//! committer pays no hand-over. Before an fsync a leader waits shortly for those
+//! who committed with the last one (`gather`).
 //!
 //! Invariants:
 //! 1. Timestamps are assigned, applied and published in one order, without a
@@ -29,6 +30,7 @@
 //! 4. While the gate is held, only its holder enters.
 
 mod failure;
+mod gather;
 mod lead;
 
 use std::sync::Arc;
@@ -42,6 +44,7 @@ use crate::sync::{Condvar, Mutex, MutexGuard, is_broken};
 use crate::{Durability, Error, KeyRange, Metadata, Result, Retention, Timestamp, Version};
 
 use failure::Failure;
+use gather::{Gathering, Pace};
 
 use super::conflict::ConflictIndex;
 use super::versions::{Numbers, TableChange};
@@ -75,6 +78,8 @@ pub(super) struct Pipeline {
     state: Mutex<State>,
     /// `decided` grew, the gate opened, a leader stepped down, or all failed.
     changed: Condvar,
+    /// Where a leader waits for company.
+    gathering: Gathering,
     /// The same as `State::decided`, to look at without the lock.
     decided: AtomicU64,
     /// The length of the window, for who must not pay for the lock.
@@ -102,6 +107,7 @@ pub(super) struct State {
     leading: bool,
     /// The newest timestamp that a leader took out of the queue.
     applying: Timestamp,
+    pace: Pace,
     /// Threads that sleep on `changed`.
     sleeping: usize,
     gate: Option<Gate>,
@@ -194,6 +200,7 @@ impl Pipeline {
             queue: Queue::default(),
             leading: false,
             applying: last_ts,
+            pace: Pace::default(),
             sleeping: 0,
             gate: None,
             next_gate: 0,
@@ -207,6 +214,7 @@ impl Pipeline {
         Self {
             state: Mutex::new(state),
             changed: Condvar::new(),
+            gathering: Gathering::new(),
             decided: AtomicU64::new(last_ts.get()),
             window: AtomicUsize::new(0),
             oldest_writer: AtomicU64::new(u64::MAX),
@@ -255,6 +263,7 @@ impl Pipeline {
         let id = GateId(state.next_gate);
         state.next_gate += 1;
         state.gate = Some(Gate { id, until });
+        self.gathering.end(&mut state);
         while state.decided < state.last_ts
             && !is_broken("the gate closes without waiting for what was decided before")
         {
@@ -310,6 +319,7 @@ impl Pipeline {
         let mut state = self.lock();
         state.closed = true;
         state.gate = None;
+        self.gathering.end(&mut state);
         self.wake(&state);
         let waits = !is_broken("closing does not wait for the leader");
         while waits
@@ -336,6 +346,7 @@ impl Pipeline {
             state.queue = Queue::default();
         }
         state.failure.get_or_insert(failure);
+        self.gathering.end(state);
         self.poisoned.store(true, Ordering::Release);
         if !is_broken("a leader that fails wakes nobody") {
             self.wake(state);

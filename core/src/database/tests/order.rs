@@ -43,7 +43,8 @@ fn commits_that_gather_behind_a_leader_are_applied_as_one_group() -> TestResult 
 #[test]
 fn leader_steps_down_after_its_rounds_and_a_follower_takes_over() -> TestResult {
     const ROUNDS: u64 = 16;
-    let (db, store) = open()?;
+    // Buffered, so that no leader waits for company.
+    let (db, store) = open_with(Options::new().durability(Durability::Buffered))?;
     let (permit, permits) = std::sync::mpsc::channel();
     store.state().permits = Some(Arc::new(Mutex::new(permits)));
     let wait_for = |commits| {
