@@ -38,6 +38,7 @@ pub fn check(history: &History) -> Result<Verified, Box<Anomaly>> {
 
 /// Replays a history with these unknown outcomes taken as committed.
 fn attempt(history: &History, placed: &[(usize, Timestamp)]) -> Result<Verified, Box<Anomaly>> {
+    order::snapshots(history, placed)?;
     let line = Timeline::new(history, placed);
     let mut replay = replay::Replay::new(history, &line);
     match replay.run(placed) {

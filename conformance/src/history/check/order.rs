@@ -147,6 +147,43 @@ fn nothing_from_the_future(history: &History, commits: &[Commit]) -> Checked {
     Ok(())
 }
 
+/// No snapshot misses a commit that an earlier one held: one that was there
+/// before the second was asked for. The commit itself may still be under way,
+/// or never say how it ended; `placed` are the latter.
+pub(super) fn snapshots(history: &History, placed: &[(usize, Timestamp)]) -> Checked {
+    let mut commits: Vec<Timestamp> = commits(history).iter().map(|c| c.ts).collect();
+    commits.extend(placed.iter().map(|(_, ts)| *ts));
+    commits.sort_unstable();
+    let held = |snapshot: Timestamp| commits.partition_point(|ts| *ts <= snapshot);
+    let mut there: Vec<_> = begins(history)
+        .into_iter()
+        .filter_map(|(_, ts, by)| match by {
+            Writer::Txn(i) => Some((history.txns.get(i)?.began.returned, ts, by)),
+            _ => None,
+        })
+        .collect();
+    there.sort_by_key(|(returned, ..)| *returned);
+    let mut there = there.into_iter().peekable();
+    let mut newest: Option<(u64, Timestamp, Writer)> = None;
+    for (called, ts, by) in begins(history) {
+        while let Some(one) = there.next_if(|(returned, ..)| *returned < called) {
+            if newest.is_none_or(|(_, ts, _)| ts < one.1) {
+                newest = Some(one);
+            }
+        }
+        if let Some((_, seen, first)) = newest.filter(|(_, seen, _)| held(ts) < held(*seen)) {
+            let why = format!(
+                "the first had the state at {seen} before the second began, with the older one at \
+                 {ts}, and there is a commit between the two"
+            );
+            let mut anomaly = pair(history, first, by, &why);
+            anomaly.class = Class::RealTime;
+            return Err(anomaly);
+        }
+    }
+    Ok(())
+}
+
 fn pair(history: &History, first: Writer, second: Writer, why: &str) -> Box<Anomaly> {
     let mut story = format!("  {}\n", describe(history, first));
     if first != second {
