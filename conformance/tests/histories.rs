@@ -17,6 +17,8 @@
 mod brute;
 #[path = "histories/corrupt.rs"]
 mod corrupt;
+#[path = "histories/edges.rs"]
+mod edges;
 #[path = "histories/outside.rs"]
 mod outside;
 
@@ -33,7 +35,10 @@ const LITERALS: &[(&str, &str)] = &[
     ("Adya, Berenson, Fekete, Hermitage", include_str!("histories/adya.txt")),
     ("PolySI's literals", include_str!("histories/polysi.txt")),
     ("Biswas and Enea, in dbcop", include_str!("histories/dbcop.txt")),
-    ("Elle's literals", include_str!("histories/elle.txt")),
+    ("Elle's lists", include_str!("histories/elle.txt")),
+    ("Elle's registers", include_str!("histories/elle_registers.txt")),
+    ("Knossos", include_str!("histories/knossos.txt")),
+    ("Porcupine", include_str!("histories/porcupine.txt")),
 ];
 
 /// One row of the table.
@@ -53,7 +58,7 @@ fn judge(history: &Untimed, level: Level) -> bool {
 
 #[test]
 fn histories_agree_with_published_verdicts() {
-    let (mut wrong, mut total) = (Vec::new(), 0);
+    let (mut wrong, mut of_others) = (Vec::new(), 0);
     for (corpus, text) in LITERALS {
         let (mut histories, mut verdicts, mut brute) = (0, 0, 0);
         for case in text.split("\n== ").skip(1) {
@@ -82,11 +87,12 @@ fn histories_agree_with_published_verdicts() {
                 }
             }
         }
-        total += histories;
+        // The first is our own, by the definitions.
+        of_others += if *corpus == LITERALS[0].0 { 0 } else { histories };
         row(corpus, histories, verdicts, &format!("{brute} of them also by brute force"));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(total >= 100);
+    assert!(of_others >= 100, "{of_others}");
 }
 
 #[test]

@@ -132,25 +132,33 @@ fn garbage(history: &Untimed) -> Result<(), Box<Anomaly>> {
     let txns = || history.sessions.iter().flatten();
     for txn in txns() {
         let mut last: HashMap<&str, &str> = HashMap::new();
+        let mut by_it: HashMap<(&str, &str), From> = HashMap::new();
         for op in &txn.ops {
             let (key, value) = match op {
                 UntimedOp::Write(key, value) => {
                     if let Some(over) = last.insert(key, value) {
-                        written.insert((key, over), From::WrittenOver);
+                        by_it.insert((key, over), From::WrittenOver);
                     }
                     (key, value)
                 }
                 UntimedOp::Append(key, value) => (key, value),
                 UntimedOp::Delete(key) => {
                     if let Some(over) = last.remove(key.as_str()) {
-                        written.insert((key, over), From::WrittenOver);
+                        by_it.insert((key, over), From::WrittenOver);
                     }
                     continue;
                 }
                 UntimedOp::Read(..) | UntimedOp::ReadList(..) => continue,
             };
             let aborted = txn.committed == Some(false);
-            written.insert((key, value), if aborted { From::Aborted } else { From::Final });
+            by_it.insert((key, value), if aborted { From::Aborted } else { From::Final });
+        }
+        for (what, from) in by_it {
+            // Values may repeat: one final write is enough.
+            match from {
+                From::Final => drop(written.insert(what, from)),
+                From::WrittenOver | From::Aborted => drop(written.entry(what).or_insert(from)),
+            }
         }
     }
     for txn in txns().filter(|t| t.committed == Some(true)) {
