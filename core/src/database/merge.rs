@@ -15,7 +15,9 @@ use super::write_set::OwnRange;
 /// without a gap or a repeat.
 pub(super) struct Merge<'a, I: Iterator> {
     base: Side<I>,
-    own: Side<OwnRange<'a>>,
+    /// `None` if there is nothing of its own, so that there is nothing to look
+    /// ahead for.
+    own: Option<Side<OwnRange<'a>>>,
 }
 
 struct Side<I: Iterator> {
@@ -44,14 +46,18 @@ impl<I: DoubleEndedIterator> Side<I> {
 
 impl<'a, I: DoubleEndedIterator<Item = Result<(Bytes, Record)>>> Merge<'a, I> {
     pub(super) fn new(base: I, own: OwnRange<'a>) -> Self {
-        Self { base: Side::new(base), own: Side::new(own) }
+        let mut own = Side::new(own);
+        own.fill_front();
+        let own = own.front.is_some().then_some(own);
+        Self { base: Side::new(base), own }
     }
 
     pub(super) fn next(&mut self) -> Option<Result<(Bytes, Bytes)>> {
+        let Some(own) = &mut self.own else { return self.base.iter.next().map(from_base) };
         loop {
             self.base.fill_front();
-            self.own.fill_front();
-            let Some((own_key, _)) = self.own.front else {
+            own.fill_front();
+            let Some((own_key, _)) = own.front else {
                 return self.base.front.take().map(from_base);
             };
             if let Some(item) = &self.base.front {
@@ -63,17 +69,18 @@ impl<'a, I: DoubleEndedIterator<Item = Result<(Bytes, Record)>>> Merge<'a, I> {
                     self.base.front = None;
                 }
             }
-            if let Some(item) = self.own.front.take().and_then(from_own) {
+            if let Some(item) = own.front.take().and_then(from_own) {
                 return Some(Ok(item));
             }
         }
     }
 
     pub(super) fn next_back(&mut self) -> Option<Result<(Bytes, Bytes)>> {
+        let Some(own) = &mut self.own else { return self.base.iter.next_back().map(from_base) };
         loop {
             self.base.fill_back();
-            self.own.fill_back();
-            let Some((own_key, _)) = self.own.back else {
+            own.fill_back();
+            let Some((own_key, _)) = own.back else {
                 return self.base.back.take().map(from_base);
             };
             if let Some(item) = &self.base.back {
@@ -85,7 +92,7 @@ impl<'a, I: DoubleEndedIterator<Item = Result<(Bytes, Record)>>> Merge<'a, I> {
                     self.base.back = None;
                 }
             }
-            if let Some(item) = self.own.back.take().and_then(from_own) {
+            if let Some(item) = own.back.take().and_then(from_own) {
                 return Some(Ok(item));
             }
         }
