@@ -58,6 +58,7 @@ impl Builder {
     pub fn new(path: impl AsRef<Path>) -> Self {
         let tuning = Tuning {
             cache_bytes: 128 * 1024 * 1024,
+            record_cache_bytes: None,
             memtable_bytes: 64 * 1024 * 1024,
             journal_bytes: 512 * 1024 * 1024,
             worker_threads: std::thread::available_parallelism().map_or(2, |n| n.get().min(4)),
@@ -77,9 +78,23 @@ impl Builder {
         self
     }
 
-    /// Sets the size of the cache of blocks, in bytes. Default: 128 MiB.
+    /// Sets the size of the caches of blocks and of records together, in bytes.
+    /// Default: 128 MiB.
     pub fn cache_bytes(mut self, bytes: u64) -> Self {
         self.tuning.cache_bytes = bytes;
+        self
+    }
+
+    /// Sets how much of [`cache_bytes`](Self::cache_bytes) is for single records,
+    /// in bytes; 0 is no such cache, and more than all counts as all. Default: a
+    /// half.
+    ///
+    /// Point reads look there first, and find keys that are absent too; ranges
+    /// use blocks alone. Besides its key and its value a record takes some 30
+    /// bytes. A quarter is for records that only saved versions and past
+    /// timestamps show.
+    pub fn record_cache_bytes(mut self, bytes: u64) -> Self {
+        self.tuning.record_cache_bytes = Some(bytes);
         self
     }
 
@@ -138,7 +153,7 @@ impl Builder {
 
     fn database(&self, path: &Path) -> Result<fjall::Database> {
         let opened = fjall::Database::builder(path)
-            .cache_size(self.tuning.cache_bytes)
+            .cache_size(self.tuning.block_cache_bytes())
             .max_journaling_size(self.tuning.journal_bytes)
             .worker_threads(self.tuning.worker_threads)
             .open();

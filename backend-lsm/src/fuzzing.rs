@@ -45,13 +45,13 @@ pub fn keys(data: &[u8]) {
 /// Values: records, log entries, group records.
 pub fn records(data: &[u8]) {
     let bytes = Bytes::copy_from_slice(data);
-    if let Some(record) = layout::decode_record(&bytes) {
+    if let Some(record) = layout::decode_record(bytes.clone()) {
         assert_eq!(layout::encode_record(record.ts, &record.value), data);
         let key = layout::history_key(b"key", record.ts);
-        let (_, past) = layout::decode_history(&key, &bytes).unwrap();
+        let (_, past) = layout::decode_history(&key, bytes.clone()).unwrap();
         assert_eq!((past.ts, past.value), (record.ts, Some(record.value)));
         let other = layout::history_key(b"key", Timestamp::new(record.ts.get() ^ 1));
-        assert_eq!(layout::decode_history(&other, &bytes), None);
+        assert_eq!(layout::decode_history(&other, bytes.clone()), None);
     }
     if let Some(writes) = layout::decode_log(&bytes) {
         let again = layout::encode_log(writes.iter().map(|(key, is_put)| (&key[..], *is_put)));

@@ -6,7 +6,9 @@ use fjall::{AbstractTree, Database, Keyspace, KeyspaceCreateOptions, PersistMode
 use vellum_core::{Record, Result};
 
 use crate::error::{corrupted, engine};
+use crate::heat::Heat;
 use crate::layout::{self, GROUP, GroupRecord, Named};
+use crate::records::Records;
 use crate::table;
 
 /// The open database. Snapshots hold it, so it is closed when the store and
@@ -23,15 +25,34 @@ pub(crate) struct Keyspaces {
     pub(crate) touched: Keyspace,
     /// The keys of each commit, while history is kept.
     pub(crate) log: Keyspace,
+    /// What is known of keys of `head` without asking it.
+    pub(crate) records: Records,
+    /// What was found in `history`, by key and timestamp.
+    pub(crate) past: Records,
+    /// What was overwritten in the memtable of `head`.
+    pub(crate) heat: Heat,
 }
 
 /// What the caller may tune.
 #[derive(Clone, Debug)]
 pub(crate) struct Tuning {
+    /// Of blocks and records together.
     pub(crate) cache_bytes: u64,
+    /// The part of it for records; a half, if nothing is said.
+    pub(crate) record_cache_bytes: Option<u64>,
     pub(crate) memtable_bytes: u64,
     pub(crate) journal_bytes: u64,
     pub(crate) worker_threads: usize,
+}
+
+impl Tuning {
+    pub(crate) fn record_cache_bytes(&self) -> u64 {
+        self.record_cache_bytes.unwrap_or(self.cache_bytes / 2).min(self.cache_bytes)
+    }
+
+    pub(crate) fn block_cache_bytes(&self) -> u64 {
+        self.cache_bytes - self.record_cache_bytes()
+    }
 }
 
 impl Keyspaces {
@@ -59,8 +80,17 @@ impl Keyspaces {
             db.keyspace(name, options).map_err(engine(format!("opening keyspace {name}")))
         };
         let [meta, head, history, touched, log] = layout::KEYSPACES.map(open);
-        let opened =
-            Self { meta: meta?, head: head?, history: history?, touched: touched?, log: log?, db };
+        let opened = Self {
+            meta: meta?,
+            head: head?,
+            history: history?,
+            touched: touched?,
+            log: log?,
+            records: Records::new(tuning.record_cache_bytes() / 4 * 3),
+            past: Records::new(tuning.record_cache_bytes() / 4),
+            heat: Heat::new(),
+            db,
+        };
         for (id, keyspace) in (opened.meta.id()..).zip(opened.all()) {
             if keyspace.id() != id {
                 return Err(corrupted(format!("keyspace {} has another number", keyspace.name())));
@@ -105,6 +135,16 @@ impl Keyspaces {
         decode(key, value)
     }
 
+    /// Has the memtable of `head` written out if ranges suffer from what was
+    /// overwritten in it. It is for who commits, as it waits for the journal.
+    pub(crate) fn cool_head(&self) -> Result<()> {
+        if self.heat.is_due() {
+            self.head.rotate_memtable().map_err(engine("rotating the memtable of head"))?;
+            self.heat.reset();
+        }
+        Ok(())
+    }
+
     /// The newest group; the zeroth in a new database.
     pub(crate) fn group(&self) -> Result<GroupRecord> {
         match self.meta.get(GROUP).map_err(engine("reading the group record"))? {
@@ -123,7 +163,7 @@ impl Keyspaces {
 
 fn decode(key: &[u8], value: Option<fjall::UserValue>) -> Result<Option<Record>> {
     let Some(value) = value else { return Ok(None) };
-    match layout::decode_record(&Bytes::from(value)) {
+    match layout::decode_record(Bytes::from(value)) {
         Some(record) => Ok(Some(record)),
         None => Err(corrupted(format!("the record of key \"{}\" in head", key.escape_ascii()))),
     }

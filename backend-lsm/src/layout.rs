@@ -1,7 +1,7 @@
 //! The bytes of keys and values in each keyspace. `docs/on-disk-format.md` has
 //! them as tables.
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use vellum_core::{KeyRange, Record, Timestamp};
 
 /// Bytes of a timestamp.
@@ -19,6 +19,12 @@ pub(crate) struct Past {
     pub(crate) value: Option<Bytes>,
 }
 
+impl From<Record> for Past {
+    fn from(Record { ts, value }: Record) -> Self {
+        Self { ts, value: Some(value) }
+    }
+}
+
 /// The value of a key in `head`: `commit_ts u64 · value`.
 pub(crate) fn encode_record(ts: Timestamp, value: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(TS_LEN + value.len());
@@ -28,9 +34,10 @@ pub(crate) fn encode_record(ts: Timestamp, value: &[u8]) -> Vec<u8> {
 }
 
 /// The record in a value of `head`. The value shares the buffer.
-pub(crate) fn decode_record(bytes: &Bytes) -> Option<Record> {
+pub(crate) fn decode_record(mut bytes: Bytes) -> Option<Record> {
     let ts = decode_ts(bytes.get(..TS_LEN)?)?;
-    Some(Record { ts, value: bytes.slice(TS_LEN..) })
+    bytes.advance(TS_LEN);
+    Some(Record { ts, value: bytes })
 }
 
 pub(crate) fn encode_ts(ts: Timestamp) -> [u8; TS_LEN] {
@@ -100,7 +107,7 @@ pub(crate) fn history_bounds(range: &KeyRange) -> (Vec<u8>, Option<Vec<u8>>) {
 
 /// A value of `history`: as in `head`, or empty for a tombstone. The timestamp
 /// stands in the key too, and both must agree.
-pub(crate) fn decode_history(key: &[u8], value: &Bytes) -> Option<(Bytes, Past)> {
+pub(crate) fn decode_history(key: &[u8], value: Bytes) -> Option<(Bytes, Past)> {
     let (user_key, ts) = decode_history_key(key)?;
     let value = match value.is_empty() {
         true => None,
@@ -292,16 +299,16 @@ mod tests {
         };
         assert_eq!(GroupRecord::decode(&group.encode()), Some(group));
         assert_eq!(decode_log(&log).map(|l| l.len()), Some(2));
-        assert!(decode_history(&key, &value).is_some());
+        assert!(decode_history(&key, value.clone()).is_some());
         for len in 0..key.len() {
-            assert_eq!(decode_history(key.get(..len).unwrap_or_default(), &value), None);
+            assert_eq!(decode_history(key.get(..len).unwrap_or_default(), value.clone()), None);
         }
         for len in 1..8 {
-            assert_eq!(decode_history(&key, &value.slice(..len)), None);
-            assert_eq!(decode_record(&value.slice(..len)), None);
+            assert_eq!(decode_history(&key, value.slice(..len)), None);
+            assert_eq!(decode_record(value.slice(..len)), None);
         }
         let other = history_key(b"a\0b", Timestamp::new(8));
-        assert_eq!(decode_history(&other, &value), None, "timestamps disagree");
+        assert_eq!(decode_history(&other, value), None, "timestamps disagree");
         for len in [1, 2, 3, 5, 8, 12] {
             assert_eq!(decode_log(&log.slice(..len)), None, "{len}");
         }

@@ -10,8 +10,8 @@
 //! - `archive`, `reader`: the containers that those look into;
 //! - `layout`, `keyspaces`: which bytes stand where;
 //! - `store`, `group`: committing;
-//! - `snapshot`, `changes`: reading;
-//! - `prune`, `verify`: upkeep.
+//! - `snapshot`, `changes`: reading; `records`: the cache of records;
+//! - `prune`, `verify`, `heat`: upkeep.
 #![forbid(unsafe_code)]
 
 mod archive;
@@ -24,6 +24,7 @@ mod error;
 #[doc(hidden)]
 pub mod fuzzing;
 mod group;
+mod heat;
 mod horizon;
 mod journal;
 mod keyspaces;
@@ -31,6 +32,7 @@ mod layout;
 mod manifest;
 mod prune;
 mod reader;
+mod records;
 mod snapshot;
 mod store;
 mod table;

@@ -34,6 +34,7 @@ pub(crate) fn prune(open: &Open, keep: &Retention) -> Result<PruneReport> {
     let report = sweep.finish()?;
     drop(native);
     open.refresh();
+    keyspaces.cool_head()?;
     if report.records_removed > 0 {
         open.note_empty_history()?;
     }

@@ -18,45 +18,70 @@ use crate::ends::Ends;
 use crate::error::{corrupted, engine};
 use crate::keyspaces::Keyspaces;
 use crate::layout::{self, Past};
+use crate::records::Found;
+
+/// What is published, or was: a native snapshot, and the timestamp that it was
+/// taken at.
+pub(crate) struct State {
+    pub(crate) keyspaces: Arc<Keyspaces>,
+    pub(crate) native: fjall::Snapshot,
+    pub(crate) ts: Timestamp,
+}
 
 /// The store at one timestamp. It keeps for itself what it sees, whatever is
 /// written or pruned, and keeps the files of the database open.
 #[derive(Clone)]
 pub struct LsmSnapshot {
-    keyspaces: Arc<Keyspaces>,
-    native: Arc<fjall::Snapshot>,
+    state: Arc<State>,
+    /// At or below that of the state; there, `head` is all there is.
     ts: Timestamp,
-    /// Whether `native` was taken at `ts`, so that `head` is all there is.
-    is_head: bool,
 }
 
 impl LsmSnapshot {
-    pub(crate) fn new(
-        keyspaces: Arc<Keyspaces>,
-        native: Arc<fjall::Snapshot>,
-        ts: Timestamp,
-        is_head: bool,
-    ) -> Self {
-        Self { keyspaces, native, ts, is_head }
+    pub(crate) fn new(state: Arc<State>, ts: Timestamp) -> Self {
+        Self { state, ts }
     }
 
     pub(crate) fn native(&self) -> &fjall::Snapshot {
-        &self.native
+        &self.state.native
     }
 
     pub(crate) fn keyspaces(&self) -> &Keyspaces {
-        &self.keyspaces
+        &self.state.keyspaces
+    }
+
+    fn is_head(&self) -> bool {
+        self.ts == self.state.ts
     }
 
     /// What `key` was at a timestamp at or below this snapshot's, tombstones
     /// included: `None` if nothing is known of it there.
     pub(crate) fn past(&self, key: &[u8], at: Timestamp) -> Result<Option<Past>> {
-        if let Some(record) = self.keyspaces.head_record(&self.native, key)?
-            && record.ts <= at
-        {
-            return Ok(Some(Past { ts: record.ts, value: Some(record.value) }));
+        let found = self.keyspaces().records.get(key, at);
+        self.past_beyond(found, key, at)
+    }
+
+    /// The same, where the cache was asked already.
+    fn past_beyond(&self, found: Found, key: &[u8], at: Timestamp) -> Result<Option<Past>> {
+        match found {
+            Found::Exact(Some(record)) => return Ok(Some(record.into())),
+            // `head` has what is newer, and what was before is in `history`.
+            Found::Newer(since) if since <= self.state.ts => {}
+            // An absence is a tombstone in `history`, or nothing.
+            _ => match self.read_head(key)? {
+                Some(record) if record.ts <= at => return Ok(Some(record.into())),
+                _ => {}
+            },
         }
         self.newest_in_history(key, at)
+    }
+
+    /// The record of `key` in `head`, read past the cache and into it.
+    fn read_head(&self, key: &[u8]) -> Result<Option<Record>> {
+        let State { keyspaces, native, ts } = &*self.state;
+        let record = keyspaces.head_record(native, key)?;
+        keyspaces.records.fill(key, record.as_ref(), *ts);
+        Ok(record)
     }
 
     /// The newest record of `key` in `history` at or below a timestamp.
@@ -73,7 +98,7 @@ impl LsmSnapshot {
         {
             return None.into_iter().flatten();
         }
-        let range = self.native.range::<Vec<u8>, _>(&self.keyspaces.history, bounds);
+        let range = self.native().range::<Vec<u8>, _>(&self.keyspaces().history, bounds);
         Some(range).into_iter().flatten()
     }
 }
@@ -89,23 +114,37 @@ impl Snapshot for LsmSnapshot {
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Record>> {
-        if self.is_head {
-            return self.keyspaces.head_record(&self.native, key);
+        let found = match self.keyspaces().records.get(key, self.ts) {
+            Found::Exact(record) => return Ok(record),
+            found => found,
+        };
+        if self.is_head() {
+            return self.read_head(key);
         }
-        let past = self.past(key, self.ts)?;
-        Ok(past.and_then(|Past { ts, value }| Some(Record { ts, value: value? })))
+        // What was seen at a timestamp that is retained never changes, so there
+        // is no order to keep between this cache and anything.
+        let past = &self.keyspaces().past;
+        let key_at = layout::touched_key(self.ts, key);
+        if let Found::Exact(record) = past.get(&key_at, Timestamp::MAX) {
+            return Ok(record);
+        }
+        let shown = self.past_beyond(found, key, self.ts)?;
+        let record = shown.and_then(|Past { ts, value }| Some(Record { ts, value: value? }));
+        past.fill(&key_at, record.as_ref(), Timestamp::MAX);
+        Ok(record)
     }
 
     fn range(&self, range: &KeyRange) -> LsmRange {
         if range.is_empty() {
             return LsmRange(Inner::Empty);
         }
-        let head = self.native.range::<&[u8], _>(&self.keyspaces.head, range.as_bounds());
-        if self.is_head {
+        let head = self.native().range::<&[u8], _>(&self.keyspaces().head, range.as_bounds());
+        let head = HeadRecords::new(head, &self.state);
+        if self.is_head() {
             return LsmRange(Inner::Head(head));
         }
         LsmRange(Inner::Past(Box::new(PastRange {
-            head: Ends::new(HeadRecords(head)),
+            head: Ends::new(head),
             history: Ends::new(Groups::new(self.clone(), range)),
             at: self.ts,
         })))
@@ -125,10 +164,11 @@ impl fmt::Debug for LsmSnapshot {
     }
 }
 
+#[inline]
 fn decode_head(guard: Guard) -> Result<(Bytes, Record)> {
     let (key, value) = guard.into_inner().map_err(engine("reading a range of head"))?;
     let (key, value) = (Bytes::from(key), Bytes::from(value));
-    match layout::decode_record(&value) {
+    match layout::decode_record(value) {
         Some(record) => Ok((key, record)),
         None => Err(corrupted(format!("the record of key \"{}\" in head", key.escape_ascii()))),
     }
@@ -137,7 +177,7 @@ fn decode_head(guard: Guard) -> Result<(Bytes, Record)> {
 pub(crate) fn decode_past(guard: Guard) -> Result<(Bytes, Past)> {
     let (key, value) = guard.into_inner().map_err(engine("reading history"))?;
     let (key, value) = (Bytes::from(key), Bytes::from(value));
-    layout::decode_history(&key, &value)
+    layout::decode_history(&key, value)
         .ok_or_else(|| corrupted(format!("record \"{}\" in history", key.escape_ascii())))
 }
 
@@ -146,27 +186,29 @@ pub struct LsmRange(Inner);
 
 enum Inner {
     Empty,
-    Head(fjall::Iter),
+    Head(HeadRecords),
     Past(Box<PastRange>),
 }
 
 impl Iterator for LsmRange {
     type Item = Result<(Bytes, Record)>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         match &mut self.0 {
             Inner::Empty => None,
-            Inner::Head(head) => head.next().map(decode_head),
+            Inner::Head(head) => head.next(),
             Inner::Past(range) => range.next(),
         }
     }
 }
 
 impl DoubleEndedIterator for LsmRange {
+    #[inline]
     fn next_back(&mut self) -> Option<Self::Item> {
         match &mut self.0 {
             Inner::Empty => None,
-            Inner::Head(head) => head.next_back().map(decode_head),
+            Inner::Head(head) => head.next_back(),
             Inner::Past(range) => range.next_back(),
         }
     }
@@ -179,19 +221,54 @@ impl fmt::Debug for LsmRange {
 }
 
 /// Decodes the items of a native range of `head`.
-struct HeadRecords(fjall::Iter);
+struct HeadRecords {
+    native: fjall::Iter,
+    lost: Option<Lost>,
+}
+
+/// What a range loses to overwritten records.
+struct Lost {
+    state: Arc<State>,
+    steps: u64,
+}
+
+impl HeadRecords {
+    fn new(native: fjall::Iter, state: &Arc<State>) -> Self {
+        let is_hot = state.keyspaces.heat.is_hot();
+        Self { native, lost: is_hot.then(|| Lost { state: state.clone(), steps: 0 }) }
+    }
+
+    #[inline]
+    fn decode(&mut self, guard: Guard) -> Result<(Bytes, Record)> {
+        let item = decode_head(guard);
+        if let (Some(lost), Ok((key, _))) = (&mut self.lost, &item) {
+            lost.steps += lost.state.keyspaces.heat.steps(key);
+        }
+        item
+    }
+}
+
+impl Drop for Lost {
+    fn drop(&mut self) {
+        if self.steps > 0 {
+            self.state.keyspaces.heat.lose(self.steps);
+        }
+    }
+}
 
 impl Iterator for HeadRecords {
     type Item = Result<(Bytes, Record)>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.0.next().map(decode_head)
+        let guard = self.native.next()?;
+        Some(self.decode(guard))
     }
 }
 
 impl DoubleEndedIterator for HeadRecords {
     fn next_back(&mut self) -> Option<Self::Item> {
-        self.0.next_back().map(decode_head)
+        let guard = self.native.next_back()?;
+        Some(self.decode(guard))
     }
 }
 

@@ -21,7 +21,7 @@ use crate::journal;
 use crate::keyspaces::Keyspaces;
 use crate::layout::{self, GroupRecord};
 use crate::prune;
-use crate::snapshot::LsmSnapshot;
+use crate::snapshot::{LsmSnapshot, State};
 use crate::verify;
 
 /// A multi-version ordered store on disk, over fjall. `Builder` opens one.
@@ -31,26 +31,23 @@ use crate::verify;
 /// kept for long.
 pub struct LsmStore {
     open: RwLock<Option<Arc<Open>>>,
+    current: Arc<Current>,
 }
+
+/// The newest published state, until the store is closed. Held shortly.
+type Current = RwLock<Option<Arc<State>>>;
 
 /// What is there while the store is open.
 pub(crate) struct Open {
     pub(crate) keyspaces: Arc<Keyspaces>,
     directory: Directory,
     horizon: Horizon,
-    /// The newest published state. Held shortly.
-    current: RwLock<Current>,
+    current: Arc<Current>,
     /// The newest group that was applied, and what is durable.
     applied: Mutex<Applied>,
     /// Whether `history` may hold something, so that deletes have to leave
     /// tombstones there.
     pub(crate) has_history: AtomicBool,
-}
-
-#[derive(Clone)]
-struct Current {
-    native: Arc<fjall::Snapshot>,
-    ts: Timestamp,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -70,25 +67,41 @@ impl LsmStore {
         group: GroupRecord,
         seqno: u64,
     ) -> Result<Self> {
-        let native = Arc::new(keyspaces.db.snapshot());
+        let native = keyspaces.db.snapshot();
         let has_history = !is_empty(&native, &keyspaces)?;
-        let current = Current { native, ts: group.last_ts };
+        let keyspaces = Arc::new(keyspaces);
+        let state = State { keyspaces: keyspaces.clone(), native, ts: group.last_ts };
+        let current = Arc::new(RwLock::new(Some(Arc::new(state))));
         let open = Open {
-            keyspaces: Arc::new(keyspaces),
+            keyspaces,
             directory,
             horizon,
-            current: RwLock::new(current),
+            current: current.clone(),
             // Opening synced what it found.
             applied: Mutex::new(Applied { group, synced: group.number, seqno }),
             has_history: AtomicBool::new(has_history),
         };
-        Ok(Self { open: RwLock::new(Some(Arc::new(open))) })
+        Ok(Self { open: RwLock::new(Some(Arc::new(open))), current })
     }
 
     fn open(&self) -> Result<Arc<Open>> {
         let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
-        open.clone().ok_or_else(|| error(ErrorKind::Closed, "the store was closed"))
+        open.clone().ok_or_else(closed)
     }
+
+    #[cfg(test)]
+    pub(crate) fn keyspaces(&self) -> Result<Arc<Keyspaces>> {
+        Ok(self.open()?.keyspaces.clone())
+    }
+
+    fn current(&self) -> Result<Arc<State>> {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        current.clone().ok_or_else(closed)
+    }
+}
+
+fn closed() -> vellum_core::Error {
+    error(ErrorKind::Closed, "the store was closed")
 }
 
 fn is_empty(native: &fjall::Snapshot, keyspaces: &Keyspaces) -> Result<bool> {
@@ -96,23 +109,11 @@ fn is_empty(native: &fjall::Snapshot, keyspaces: &Keyspaces) -> Result<bool> {
 }
 
 impl Open {
-    fn current(&self) -> Current {
-        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    pub(crate) fn snapshot_at(&self, at: Timestamp) -> LsmSnapshot {
-        let Current { native, ts } = self.current();
-        LsmSnapshot::new(self.keyspaces.clone(), native, at, at == ts)
-    }
-
-    fn head(&self) -> LsmSnapshot {
-        let Current { native, ts } = self.current();
-        LsmSnapshot::new(self.keyspaces.clone(), native, ts, true)
-    }
-
     fn apply(&self, group: Group<'_>) -> Result<()> {
         let mut applied = self.applied.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(last_ts) = group.commits.last().map(|commit| commit.ts) else { return Ok(()) };
+        // All before is published, so that no snapshot of ours holds it up.
+        self.keyspaces.cool_head()?;
         let record = GroupRecord {
             number: applied.group.number + 1,
             last_ts,
@@ -138,12 +139,27 @@ impl Open {
             // noted could be lost unnoticed, so nobody is told that it is safe.
             self.horizon.write(record.number).map_err(doubt)?;
         }
+        // Applied, and not yet published: the order that `records` rests on.
+        for commit in &group.commits {
+            for write in &commit.writes {
+                let Keyspaces { records, heat, .. } = &*self.keyspaces;
+                records.write(&write.key, write.value.as_ref(), commit.ts);
+                heat.write(&write.key);
+            }
+        }
         Ok(())
     }
 
     fn publish(&self, ts: Timestamp) {
-        let native = Arc::new(self.keyspaces.db.snapshot());
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Current { native, ts };
+        let (keyspaces, native) = (self.keyspaces.clone(), self.keyspaces.db.snapshot());
+        let state = Arc::new(State { keyspaces, native, ts });
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        // Closed: there is nobody left to see it.
+        if current.is_some() {
+            let before = current.replace(state);
+            drop(current);
+            drop(before);
+        }
     }
 
     /// Lets go of what a prune removed, which the current native snapshot would
@@ -151,7 +167,10 @@ impl Open {
     /// yet published must not show; its publication does the same.
     pub(crate) fn refresh(&self) {
         let applied = self.applied.lock().unwrap_or_else(PoisonError::into_inner);
-        if applied.group.last_ts == self.current().ts {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        let published = current.as_ref().map(|state| state.ts);
+        drop(current);
+        if published == Some(applied.group.last_ts) {
             self.publish(applied.group.last_ts);
         }
     }
@@ -177,18 +196,16 @@ impl Open {
     /// Notes which journals there are, if nobody reads on, so that fjall's
     /// threads end here and remove none after that.
     fn note_journals(self) -> Result<()> {
-        let Self { keyspaces, directory, horizon, current, .. } = self;
-        drop(current);
+        let Self { keyspaces, directory, horizon, .. } = self;
         let Some(keyspaces) = Arc::into_inner(keyspaces) else { return Ok(()) };
         drop(keyspaces);
         horizon.note_journals(journal::present(&directory.fjall())?)?;
         horizon.sync()
     }
 
-    fn recover(&self) -> Result<Recovered> {
-        let Current { native, ts } = self.current();
+    fn recover(state: &State) -> Result<Recovered> {
         let mut catalog = Vec::new();
-        for guard in native.iter(&self.keyspaces.meta) {
+        for guard in state.native.iter(&state.keyspaces.meta) {
             let (key, value) = guard.into_inner().map_err(engine("reading meta"))?;
             let key = Bytes::from(key);
             if key == layout::GROUP {
@@ -198,7 +215,7 @@ impl Open {
                 .ok_or_else(|| corrupted(format!("key \"{}\" in meta", key.escape_ascii())))?;
             catalog.push((entry, Bytes::from(value)));
         }
-        Ok(Recovered { last_ts: ts, catalog })
+        Ok(Recovered { last_ts: state.ts, catalog })
     }
 }
 
@@ -215,15 +232,17 @@ impl Store for LsmStore {
     }
 
     fn recover(&self) -> Result<Recovered> {
-        self.open()?.recover()
+        Open::recover(&*self.current()?)
     }
 
     fn snapshot(&self) -> Result<LsmSnapshot> {
-        Ok(self.open()?.head())
+        let state = self.current()?;
+        let ts = state.ts;
+        Ok(LsmSnapshot::new(state, ts))
     }
 
     fn snapshot_at(&self, ts: Timestamp) -> Result<LsmSnapshot> {
-        Ok(self.open()?.snapshot_at(ts))
+        Ok(LsmSnapshot::new(self.current()?, ts))
     }
 
     fn apply(&self, group: Group<'_>) -> Result<()> {
@@ -231,7 +250,6 @@ impl Store for LsmStore {
     }
 
     fn publish(&self, ts: Timestamp) {
-        // Closed: there is nobody left to see it.
         if let Ok(open) = self.open() {
             open.publish(ts);
         }
@@ -260,7 +278,7 @@ impl Store for LsmStore {
 
     fn verify(&self) -> Result<VerifyReport> {
         let open = self.open()?;
-        verify::verify(&open.head(), &open.directory.fjall())
+        verify::verify(&self.snapshot()?, &open.directory.fjall())
     }
 
     fn close(&self) -> Result<()> {
@@ -271,6 +289,7 @@ impl Store for LsmStore {
         open.sync()?;
         open.horizon.sync()?;
         open.directory.sync_names()?;
+        drop(self.current.write().unwrap_or_else(PoisonError::into_inner).take());
         match Arc::into_inner(open) {
             Some(open) => open.note_journals(),
             None => Ok(()),
@@ -281,8 +300,10 @@ impl Store for LsmStore {
         let mut stats = StoreStats::new();
         if let Ok(open) = self.open() {
             stats.disk_bytes = open.keyspaces.db.disk_space().ok();
-            stats.memory_bytes =
-                Some(open.keyspaces.db.write_buffer_size() + open.keyspaces.db.cache_size());
+            let Keyspaces { db, records, past, .. } = &*open.keyspaces;
+            let caches = db.cache_size() + records.bytes() + past.bytes();
+            let bytes = db.write_buffer_size() + caches;
+            stats.memory_bytes = Some(bytes);
         }
         stats
     }

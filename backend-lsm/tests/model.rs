@@ -121,7 +121,7 @@ impl History {
     fn check(&mut self, snapshot: &LsmSnapshot) {
         let at = snapshot.ts().get() as usize;
         let state = &self.states[at];
-        for _ in 0..4 {
+        for _ in 0..8 {
             let key = self.random.key();
             assert_eq!(snapshot.get(&key).unwrap().as_ref(), state.get(&key), "{key:?} at {at}");
         }
@@ -243,6 +243,12 @@ impl History {
 fn run(seed: u64, is_logged: bool) {
     let dir = tempfile::tempdir().unwrap();
     let builder = Builder::new(dir.path().join("db")).memtable_bytes(1 << 14);
+    // A cache of records that holds all, one that evicts, and none.
+    let builder = match seed % 3 {
+        0 => builder,
+        1 => builder.record_cache_bytes(1000),
+        _ => builder.record_cache_bytes(0),
+    };
     let store = builder.open_store().unwrap();
     let random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     let (states, writes) = (vec![State::new()], vec![vec![]]);

@@ -1,0 +1,113 @@
+//! [`Index`]: from the hash of a key to the place of its entry.
+
+/// A table with open addressing. A slot holds the low half of the hash, whose
+/// low bits say where the slot would best be, and the place and one; zero is an
+/// empty slot. There is always an empty one, so that every search ends.
+pub(super) struct Index {
+    slots: Box<[u64]>,
+    len: usize,
+}
+
+impl Index {
+    /// An index over so many slots, rounded down to a power of two; at least 8.
+    pub(super) fn new(slots: usize) -> Self {
+        let slots = 1usize << slots.clamp(8, 1 << 31).ilog2();
+        Self { slots: vec![0; slots].into_boxed_slice(), len: 0 }
+    }
+
+    fn mask(&self) -> usize {
+        self.slots.len() - 1
+    }
+
+    fn slot(&self, i: usize) -> u64 {
+        self.slots.get(i).copied().unwrap_or(0)
+    }
+
+    /// Whether another entry would make searches long.
+    pub(super) fn is_full(&self) -> bool {
+        self.len >= self.slots.len() / 8 * 7
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        size_of_val(&*self.slots)
+    }
+
+    /// The place with this hash that `is_it`.
+    pub(super) fn find(&self, hash: u64, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
+        let mut i = hash as usize & self.mask();
+        loop {
+            let slot = self.slot(i);
+            if slot == 0 {
+                return None;
+            }
+            if (slot >> 32) as u32 == hash as u32 {
+                let place = place(slot);
+                if is_it(place) {
+                    return Some(place);
+                }
+            }
+            i = (i + 1) & self.mask();
+        }
+    }
+
+    /// Adds a place that is not there. The caller sees to it that the index is
+    /// not full.
+    pub(super) fn insert(&mut self, hash: u64, at: u32) {
+        let mut i = hash as usize & self.mask();
+        while self.slot(i) != 0 {
+            i = (i + 1) & self.mask();
+        }
+        self.set(i, (hash << 32) | (u64::from(at) + 1));
+        self.len += 1;
+    }
+
+    /// Makes the slot of place `from` point to place `to`.
+    pub(super) fn relocate(&mut self, hash: u64, from: u32, to: u32) {
+        if let Some(i) = self.position(hash, from) {
+            self.set(i, (hash << 32) | (u64::from(to) + 1));
+        }
+    }
+
+    /// Removes a place, and moves those behind it that were pushed back.
+    pub(super) fn remove(&mut self, hash: u64, at: u32) {
+        let Some(mut hole) = self.position(hash, at) else { return };
+        self.len -= 1;
+        let mut i = hole;
+        loop {
+            i = (i + 1) & self.mask();
+            let slot = self.slot(i);
+            if slot == 0 {
+                break;
+            }
+            let best = (slot >> 32) as usize & self.mask();
+            // It may move to the hole if that is not before its best place.
+            if i.wrapping_sub(best) & self.mask() >= i.wrapping_sub(hole) & self.mask() {
+                self.set(hole, slot);
+                hole = i;
+            }
+        }
+        self.set(hole, 0);
+    }
+
+    fn position(&self, hash: u64, at: u32) -> Option<usize> {
+        let wanted = (hash << 32) | (u64::from(at) + 1);
+        let mut i = hash as usize & self.mask();
+        loop {
+            match self.slot(i) {
+                0 => return None,
+                slot if slot == wanted => return Some(i),
+                _ => i = (i + 1) & self.mask(),
+            }
+        }
+    }
+
+    fn set(&mut self, i: usize, slot: u64) {
+        if let Some(to) = self.slots.get_mut(i) {
+            *to = slot;
+        }
+    }
+}
+
+fn place(slot: u64) -> u32 {
+    (slot as u32).wrapping_sub(1)
+}
