@@ -27,9 +27,39 @@ pub(crate) struct Chain {
     older: Option<Box<Older>>,
 }
 
-/// Superseded records, ascending by timestamp; never empty.
+/// Superseded records, ascending by timestamp; never empty. Mostly there is
+/// one, until the next write or prune removes it.
 #[derive(Debug)]
-struct Older(Vec<Entry>);
+enum Older {
+    One(Entry),
+    Many(Vec<Entry>),
+}
+
+impl Older {
+    fn as_slice(&self) -> &[Entry] {
+        match self {
+            Self::One(entry) => std::slice::from_ref(entry),
+            Self::Many(entries) => entries,
+        }
+    }
+
+    fn push(&mut self, entry: Entry) {
+        let mut entries = std::mem::replace(self, Self::Many(Vec::new())).into_vec();
+        entries.push(entry);
+        *self = Self::Many(entries);
+    }
+
+    fn into_vec(self) -> Vec<Entry> {
+        match self {
+            Self::One(entry) => {
+                let mut entries = Vec::with_capacity(2);
+                entries.push(entry);
+                entries
+            }
+            Self::Many(entries) => entries,
+        }
+    }
+}
 
 impl Chain {
     pub(crate) const fn new(entry: Entry) -> Self {
@@ -41,7 +71,7 @@ impl Chain {
     }
 
     fn older(&self) -> &[Entry] {
-        self.older.as_ref().map_or(&[], |older| &older.0)
+        self.older.as_ref().map_or(&[], |older| older.as_slice())
     }
 
     /// Whether some record was superseded.
@@ -68,8 +98,8 @@ impl Chain {
     pub(crate) fn push(&mut self, entry: Entry) {
         let superseded = std::mem::replace(&mut self.newest, entry);
         match &mut self.older {
-            None => self.older = Some(Box::new(Older(vec![superseded]))),
-            Some(older) => older.0.push(superseded),
+            None => self.older = Some(Box::new(Older::One(superseded))),
+            Some(older) => older.push(superseded),
         }
     }
 
@@ -83,27 +113,38 @@ impl Chain {
         window: usize,
         mut removed: impl FnMut(&Entry),
     ) -> bool {
-        if let Some(older) = &mut self.older {
-            let older = &mut older.0;
-            let newest_ts = self.newest.ts;
-            let first = older.len().saturating_sub(window);
-            let mut kept = first;
-            for i in first..older.len() {
-                let successor = older.get(i + 1).map_or(newest_ts, |e| e.ts);
-                let Some(entry) = older.get(i) else { break };
-                if keep.is_dead(entry.ts, Some(successor)) {
+        let newest_ts = self.newest.ts;
+        let has_older = match self.older.as_deref_mut() {
+            None => false,
+            Some(Older::One(entry)) => {
+                // A tombstone with nothing below it is of no use either.
+                let goes = keep.is_dead(entry.ts, Some(newest_ts)) || entry.value.is_none();
+                if goes {
                     removed(entry);
-                } else {
-                    older.swap(kept, i);
-                    kept += 1;
                 }
+                !goes
             }
-            older.truncate(kept);
-            let tombstones = older.iter().take_while(|e| e.value.is_none()).count();
-            older.drain(..tombstones).for_each(|e| removed(&e));
-            if older.is_empty() {
-                self.older = None;
+            Some(Older::Many(older)) => {
+                let first = older.len().saturating_sub(window);
+                let mut kept = first;
+                for i in first..older.len() {
+                    let successor = older.get(i + 1).map_or(newest_ts, |e| e.ts);
+                    let Some(entry) = older.get(i) else { break };
+                    if keep.is_dead(entry.ts, Some(successor)) {
+                        removed(entry);
+                    } else {
+                        older.swap(kept, i);
+                        kept += 1;
+                    }
+                }
+                older.truncate(kept);
+                let tombstones = older.iter().take_while(|e| e.value.is_none()).count();
+                older.drain(..tombstones).for_each(|e| removed(&e));
+                !older.is_empty()
             }
+        };
+        if !has_older {
+            self.older = None;
         }
         let is_left = self.older.is_some() || self.newest.value.is_some();
         if !is_left {

@@ -34,7 +34,6 @@
 
 use std::collections::BTreeSet;
 use std::ops::Bound;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use vellum_core::{Retention, Timestamp};
@@ -49,7 +48,7 @@ pub(crate) type Unswept = BTreeSet<Bytes>;
 
 /// Every key and its records, in order. See the module.
 pub(crate) struct Index {
-    first: Arc<Leaf>,
+    first: Leaf,
     order: Order<Leaf>,
 }
 
@@ -61,27 +60,31 @@ impl Default for Index {
 
 impl Index {
     pub(crate) fn new() -> Self {
-        let first = Arc::new(Leaf::new(Bytes::new(), State::default()));
-        Self { first, order: Order::new() }
+        Self { first: Leaf::new(Bytes::new(), State::default()), order: Order::new() }
     }
 
-    fn leaf_at(&self, key: &[u8]) -> Arc<Leaf> {
-        self.order.at_or_below(key).unwrap_or_else(|| Arc::clone(&self.first))
+    /// Uses the leaf that `key` seems to belong to.
+    fn leaf_at<R>(&self, key: &[u8], f: impl FnOnce(&Leaf) -> R) -> R {
+        self.order.at_or_below(key, |leaf| f(leaf.unwrap_or(&self.first)))
     }
 
-    fn leaf_below(&self, key: Option<&[u8]>) -> Arc<Leaf> {
-        self.order.below(key).unwrap_or_else(|| Arc::clone(&self.first))
+    /// Uses the leaf that the keys just below `key` seem to belong to.
+    fn leaf_below<R>(&self, key: Option<&[u8]>, f: impl FnOnce(&Leaf) -> R) -> R {
+        self.order.below(key, |leaf| f(leaf.unwrap_or(&self.first)))
     }
 
     /// Reads the leaf that `key` belongs to.
-    pub(crate) fn read_at<T>(&self, key: &[u8], read: impl FnOnce(&State, &Bytes) -> T) -> T {
+    pub(crate) fn read_at<T>(&self, key: &[u8], mut read: impl FnMut(&State, &Bytes) -> T) -> T {
         loop {
-            let leaf = self.leaf_at(key);
-            let state = leaf.state.read();
-            if state.covers(key) || is_broken("a reader takes the leaf that it finds at first") {
-                return read(&state, &leaf.fence);
+            let result = self.leaf_at(key, |leaf| {
+                let state = leaf.state.read();
+                let is_it = state.covers(key)
+                    || is_broken("a reader takes the leaf that it finds at first");
+                is_it.then(|| read(&state, &leaf.fence))
+            });
+            if let Some(result) = result {
+                return result;
             }
-            drop(state);
             look_again();
         }
     }
@@ -91,17 +94,18 @@ impl Index {
     pub(crate) fn read_below<T>(
         &self,
         key: Option<&[u8]>,
-        read: impl FnOnce(&State, &Bytes) -> T,
+        mut read: impl FnMut(&State, &Bytes) -> T,
     ) -> T {
         loop {
-            let leaf = self.leaf_below(key);
-            let state = leaf.state.read();
-            let is_first =
-                is_broken("a reader that goes down takes the leaf that it finds at first");
-            if state.covers_below(key) || is_first {
-                return read(&state, &leaf.fence);
+            let result = self.leaf_below(key, |leaf| {
+                let state = leaf.state.read();
+                let is_first =
+                    is_broken("a reader that goes down takes the leaf that it finds at first");
+                (state.covers_below(key) || is_first).then(|| read(&state, &leaf.fence))
+            });
+            if let Some(result) = result {
+                return result;
             }
-            drop(state);
             look_again();
         }
     }
@@ -116,26 +120,27 @@ impl Index {
         unswept: &mut Unswept,
         tally: &mut Tally,
     ) -> Option<Timestamp> {
-        let leaf = self.leaf_at(key);
-        let mut state = leaf.state.write();
-        let len = state.len();
-        let superseded = state.put(key, entry, keep, tally);
-        if superseded.is_some() && !state.is_listed {
-            state.is_listed = unswept.insert(leaf.fence.clone());
-        }
-        if state.len() > len && state.is_overfull() {
-            let appended = state.keys.get(len) == key;
-            if let Some(right) = state.split(appended) {
-                let mut upper = right.state.write();
-                let lists = !is_broken("a split does not list the new leaf to be swept");
-                if state.is_listed && upper.wants_sweep() && lists {
-                    upper.is_listed = unswept.insert(right.fence.clone());
-                }
-                drop(upper);
-                self.order.insert(right.fence.clone(), Arc::new(right));
+        self.leaf_at(key, |leaf| {
+            let mut state = leaf.state.write();
+            let len = state.len();
+            let superseded = state.put(key, entry, keep, tally);
+            if superseded.is_some() && !state.is_listed {
+                state.is_listed = unswept.insert(leaf.fence.clone());
             }
-        }
-        superseded
+            if state.len() > len && state.is_overfull() {
+                let appended = state.keys.get(len) == key;
+                if let Some(right) = state.split(appended) {
+                    let mut upper = right.state.write();
+                    let lists = !is_broken("a split does not list the new leaf to be swept");
+                    if state.is_listed && upper.wants_sweep() && lists {
+                        upper.is_listed = unswept.insert(right.fence.clone());
+                    }
+                    drop(upper);
+                    self.order.insert(right.fence.clone(), right);
+                }
+            }
+            superseded
+        })
     }
 
     /// Sweeps the next leaf of `unswept` from the fence `from` on, and returns
@@ -150,30 +155,41 @@ impl Index {
         let bounds = (Bound::Included(&from[..]), Bound::Unbounded);
         let fence = unswept.range::<[u8], _>(bounds).next()?.clone();
         unswept.remove(&fence);
-        let leaf = self.leaf_at(&fence);
-        let mut state = leaf.state.write();
-        state.sweep(keep, tally);
-        state.is_listed = state.wants_sweep() && unswept.insert(fence.clone());
-        let next = state.high.clone();
-        if fence.is_empty() {
-            return next;
-        }
-        // Every leaf before this one is swept, so what goes into the one
-        // before is not missed.
-        let before = self.leaf_below(Some(&fence));
+        self.leaf_at(&fence, |leaf| {
+            let mut state = leaf.state.write();
+            state.sweep(keep, tally);
+            state.is_listed = state.wants_sweep() && unswept.insert(fence.clone());
+            let next = state.high.clone();
+            if !fence.is_empty() {
+                // Every leaf before this one is swept, so what goes into the
+                // one before is not missed.
+                self.leaf_below(Some(&fence), |lower| {
+                    self.merge_into(lower, leaf, &mut state, unswept);
+                });
+            }
+            next
+        })
+    }
+
+    /// Frees the leaves that were merged away.
+    pub(crate) fn free_merged(&self) {
+        self.order.free_removed();
+    }
+
+    /// Moves the keys of `leaf` into the leaf before, if they are few.
+    fn merge_into(&self, before: &Leaf, leaf: &Leaf, state: &mut State, unswept: &mut Unswept) {
         let mut lower = before.state.write();
         let was_listed = state.is_listed;
-        if lower.absorb(&mut state) {
+        if lower.absorb(state) {
             if !is_broken("a leaf that was merged away can still be found") {
-                self.order.remove(&fence);
+                self.order.remove(&leaf.fence);
             }
             if was_listed {
-                unswept.remove(&fence);
+                unswept.remove(&leaf.fence);
                 if !lower.is_listed && !is_broken("a merge does not list the leaf to be swept") {
                     lower.is_listed = unswept.insert(before.fence.clone());
                 }
             }
         }
-        next
     }
 }

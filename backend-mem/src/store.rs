@@ -64,9 +64,13 @@ struct Counts {
 
 impl Counts {
     fn add(&self, tally: &Tally) {
-        self.keys.fetch_add(tally.keys, Ordering::Relaxed);
-        self.records.fetch_add(tally.records, Ordering::Relaxed);
-        self.bytes.fetch_add(tally.bytes, Ordering::Relaxed);
+        // One writer at a time: no need to lock the line.
+        let add = |count: &AtomicI64, n| {
+            count.store(count.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
+        };
+        add(&self.keys, tally.keys);
+        add(&self.records, tally.records);
+        add(&self.bytes, tally.bytes);
     }
 }
 
@@ -185,6 +189,7 @@ impl Store for MemStore {
         let dropped = writer.history.prune(keep, last_ts);
         drop(writer);
         drop(dropped);
+        self.index.free_merged();
         Ok(PruneReport::new(tally.removed.0, tally.removed.1))
     }
 
