@@ -8,7 +8,7 @@ use std::sync::{PoisonError, RwLock};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use vellum::Bytes;
 
-use crate::{Result, Rng, key, value};
+use crate::{Result, Rng, key, load_order, value};
 
 /// A `BTreeMap` in a readers-writer lock: no transactions, no versions, and
 /// about as quick as one thread gets.
@@ -21,7 +21,7 @@ impl LockedMap {
     pub fn loaded(n: u64) -> Self {
         let map = Self::default();
         let mut rng = Rng::new(1);
-        for i in crate::subjects::load_order(n) {
+        for i in load_order(n) {
             map.put(&key(i), value(&mut rng));
         }
         map
@@ -84,7 +84,7 @@ impl Fjall {
         let keyspace = database.keyspace("data", KeyspaceCreateOptions::default)?;
         let fjall = Self { database, keyspace };
         let mut rng = Rng::new(1);
-        let order: Vec<u64> = crate::subjects::load_order(n).collect();
+        let order: Vec<u64> = load_order(n).collect();
         for chunk in order.chunks(1000) {
             fjall.put_all(chunk.iter().map(|&i| (key(i), value(&mut rng))), false)?;
         }

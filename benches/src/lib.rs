@@ -7,11 +7,13 @@
 
 mod data;
 mod floors;
+mod keys;
 mod subjects;
 mod timing;
 
-pub use data::{Rng, absent_key, key, records, value};
+pub use data::{records, value};
 pub use floors::{Fjall, LockedMap};
+pub use keys::{Rng, absent_key, key, load_order};
 pub use subjects::{Lsm, load, lsm, mem};
 pub use timing::{configure, in_threads, is_smoke, median};
 

@@ -5,7 +5,7 @@ use vellum::lsm::LsmDatabase;
 use vellum::mem::MemDatabase;
 use vellum::{Connection, ConnectionExt, Durability, Options, WriteTxn};
 
-use crate::{Result, Rng, key, value};
+use crate::{Result, Rng, key, load_order, value};
 
 /// Commits are handed to the operating system, unless a benchmark asks for an
 /// fsync: otherwise it alone would be measured.
@@ -55,11 +55,4 @@ pub fn load(db: &impl Connection, n: u64) -> Result {
         let _ = txn.commit()?;
     }
     Ok(())
-}
-
-/// The numbers 0 to `n`, each once, in an order that is as good as random: the
-/// multiples of a large prime.
-pub(crate) fn load_order(n: u64) -> impl Iterator<Item = u64> {
-    const PRIME: u64 = 2_147_483_647;
-    (0..n).map(move |i| i.wrapping_mul(PRIME) % n)
 }
