@@ -2,10 +2,9 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::Arc;
 
 use bytes::Bytes;
-use vellum_core::{KeyRange, Record, Result, Snapshot, Timestamp};
+use vellum_core::{Held, KeyRange, Record, Result, Snapshot, Timestamp};
 
 use crate::chain::Entry;
 use crate::index::Index;
@@ -14,12 +13,13 @@ use crate::leaf::State;
 /// The memory store at one timestamp. Cloning it is cheap.
 #[derive(Clone)]
 pub struct MemSnapshot {
-    index: Arc<Index>,
+    /// Held on a line of the thread that took it, not on one for all.
+    index: Held<Index>,
     ts: Timestamp,
 }
 
 impl MemSnapshot {
-    pub(crate) const fn new(index: Arc<Index>, ts: Timestamp) -> Self {
+    pub(crate) const fn new(index: Held<Index>, ts: Timestamp) -> Self {
         Self { index, ts }
     }
 }

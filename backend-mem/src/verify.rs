@@ -1,16 +1,14 @@
 //! Walking the whole index, leaf by leaf, beside writers and prunes.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
-use vellum_core::{KeyRange, VerifyReport};
+use vellum_core::{Held, KeyRange, VerifyReport};
 
 use crate::index::Index;
 use crate::leaf::State;
 
 /// The keys in `range`, ascending, with any record at all.
 pub(crate) fn keys(
-    index: Arc<Index>,
+    index: Held<Index>,
     range: &KeyRange,
 ) -> impl Iterator<Item = Bytes> + Send + use<> {
     let range = range.clone();

@@ -56,6 +56,7 @@ pub mod model;
 mod options;
 mod range;
 mod retention;
+mod spread;
 mod stats;
 mod store;
 mod sync;
@@ -78,6 +79,7 @@ pub use limits::{MAX_KEY_LEN, MAX_METADATA_LEN, MAX_TXN_BYTES, MAX_VALUE_LEN};
 pub use options::{History, Options, Pruning};
 pub use range::KeyRange;
 pub use retention::Retention;
+pub use spread::{Held, Spread};
 pub use stats::Stats;
 pub use store::{
     BoxIter, CatalogWrite, Commit, Group, Previous, PruneReport, Record, Recovered, Snapshot,

@@ -32,6 +32,7 @@ use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
 use bytes::Bytes;
 use foldhash::fast::RandomState;
 
+use crate::store::Write;
 use crate::{ConflictInfo, KeyRange, Observed, Timestamp};
 
 use super::packed::PackedKeys;
@@ -101,8 +102,8 @@ pub(super) struct Footprint<'a> {
     pub(super) read_ts: Timestamp,
     /// Keys and ranges to validate, [finished](ReadSet::finish).
     pub(super) reads: &'a ReadSet,
-    /// Written keys to validate, sorted; empty if writes are blind.
-    pub(super) writes: &'a [Bytes],
+    /// Writes to validate, sorted; empty if they are blind.
+    pub(super) writes: &'a [Write],
     /// Ranges declared as written, to validate; empty if writes are blind.
     pub(super) marks: &'a [KeyRange],
 }
@@ -118,7 +119,7 @@ impl Footprint<'_> {
         if self.reads.contains_key(key) {
             return Some(Observed::Key);
         }
-        if self.writes.binary_search_by(|k| (**k).cmp(key)).is_ok()
+        if self.writes.binary_search_by(|w| (*w.key).cmp(key)).is_ok()
             || self.marks.iter().any(|r| r.contains(key))
         {
             return Some(Observed::Write);
@@ -132,12 +133,12 @@ impl Footprint<'_> {
 }
 
 impl ConflictIndex {
-    /// Enters a commit, newer than all before. `keys` are sorted.
-    pub(super) fn enter(&mut self, ts: Timestamp, keys: &[Bytes], marks: Vec<KeyRange>) {
-        for key in keys {
-            self.last.insert(self.hash(key), ts);
+    /// Enters a commit, newer than all before. `writes` are sorted.
+    pub(super) fn enter(&mut self, ts: Timestamp, writes: &[Write], marks: Vec<KeyRange>) {
+        for write in writes {
+            self.last.insert(self.hash(&write.key), ts);
         }
-        let keys = PackedKeys::new(keys);
+        let keys = PackedKeys::new(writes.iter().map(|w| &w.key));
         self.bytes += keys.byte_len();
         self.marks.extend(marks.into_iter().map(|range| (ts, range)));
         self.log.push_back(Committed { ts, keys });
@@ -202,8 +203,8 @@ impl ConflictIndex {
         since: Timestamp,
         part: std::ops::Range<usize>,
     ) -> Option<ConflictInfo> {
-        for key in txn.writes.get(part)? {
-            if let Some(hit) = self.key_after(key, since) {
+        for write in txn.writes.get(part)? {
+            if let Some(hit) = self.key_after(&write.key, since) {
                 return Some(txn.conflict(hit.0, Observed::Write, hit.1));
             }
         }
@@ -247,7 +248,7 @@ impl ConflictIndex {
     ) -> Option<ConflictInfo> {
         for (ts, mark) in self.marks.iter().rev().take_while(|(ts, _)| *ts > since) {
             let key = txn.reads.points().iter().map(|(k, _)| (k, Observed::Key));
-            let written = txn.writes.iter().map(|k| (k, Observed::Write));
+            let written = txn.writes.iter().map(|w| (&w.key, Observed::Write));
             let hit = key.chain(written).find(|(k, _)| mark.contains(k)).map(|(_, o)| o);
             let range = || txn.reads.ranges().iter().find(|r| r.overlaps(mark));
             let hit = hit
@@ -372,6 +373,17 @@ impl ConflictIndex {
         self.log.back().is_some_and(|c| c.ts <= upto).then(|| std::mem::take(self))
     }
 
+    /// The commits after `after`, up to and including `upto`, with their keys.
+    pub(super) fn written(
+        &self,
+        after: Timestamp,
+        upto: Timestamp,
+    ) -> Vec<(Timestamp, Vec<Bytes>)> {
+        let first = self.log.partition_point(|c| c.ts <= after);
+        let commits = self.log.range(first..).take_while(|c| c.ts <= upto);
+        commits.map(|c| (c.ts, c.keys.iter().map(Bytes::copy_from_slice).collect())).collect()
+    }
+
     pub(super) fn commits(&self) -> usize {
         self.log.len()
     }
@@ -388,13 +400,18 @@ impl ConflictIndex {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Previous;
+
+    fn write(key: Bytes) -> Write {
+        Write { key, value: None, previous: Previous::Unknown }
+    }
 
     #[test]
     fn memory_of_a_long_window_is_given_back() {
         const COMMITS: usize = if cfg!(miri) { 50 } else { 3 * SHRINK_MIN };
         let mut index = ConflictIndex::default();
         for n in 1..=COMMITS {
-            index.enter(Timestamp::new(n as u64), &[Bytes::from(n.to_string())], Vec::new());
+            index.enter(Timestamp::new(n as u64), &[write(Bytes::from(n.to_string()))], Vec::new());
         }
         let full = index.log.capacity();
         assert!(index.log.len() == COMMITS && full >= COMMITS);
@@ -412,7 +429,7 @@ mod tests {
         let mut index = ConflictIndex::default();
         let key = |n: u64| Bytes::from(format!("{n:02}"));
         for n in 1..=20 {
-            index.enter(Timestamp::new(n), &[key(n), key(n / 2)], Vec::new());
+            index.enter(Timestamp::new(n), &[key(n), key(n / 2)].map(write), Vec::new());
         }
         let hit = index.range_after(&KeyRange::all(), Timestamp::new(5));
         assert_eq!(hit.map(|(_, ts)| ts.get()), Some(7), "of 03, the lowest");

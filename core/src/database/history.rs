@@ -1,7 +1,5 @@
 //! States other than the head: reading there, diff, changes, revert, restore.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 
 use crate::connection::retry;
@@ -16,11 +14,11 @@ use crate::sync::is_broken;
 use super::pipeline::{Change, GateId, Pipeline, Proposal};
 use super::txn::{DatabaseWrite, View};
 use super::versions::not_found;
-use super::{Database, Inner, Table, limits};
+use super::{Database, Inner, Shared, Table, limits};
 
-impl<S: Store> Inner<S> {
+impl<S: Store> Shared<S> {
     /// A view of any state that can be named.
-    pub(super) fn view_at(self: &Arc<Self>, at: At) -> Result<View<S>> {
+    pub(super) fn view_at(&self, at: At) -> Result<View<S>> {
         self.check_open()?;
         if is_broken("a version's look-up does not hold the table until it is registered") {
             let table = self.table.read().clone();
@@ -31,27 +29,28 @@ impl<S: Store> Inner<S> {
 
     /// The same, while the table is held: look-up, snapshot and registration
     /// are one critical section.
-    fn view_in(self: &Arc<Self>, table: &Table, at: At) -> Result<View<S>> {
+    fn view_in(&self, table: &Table, at: At) -> Result<View<S>> {
         match at {
             At::Head => self.view(false),
             At::Version(v) => {
                 let ts = table.versions.commit_ts(v).ok_or_else(|| not_found(v))?;
-                View::register(self, false, || self.store.snapshot_at(ts))
+                Ok(View::kept(self, self.store.snapshot_at(ts)?))
             }
-            At::Timestamp(ts) => View::register(self, false, || self.snapshot_as_of(table, ts)),
+            At::Timestamp(ts) => {
+                let head = self.view(false)?;
+                check_not_above(ts, head.ts())?;
+                if ts == head.ts() {
+                    return Ok(head);
+                }
+                if !table.keeps(ts) {
+                    return Err(table.not_kept(ts));
+                }
+                Ok(View::kept(self, self.store.snapshot_at(ts)?))
+            }
         }
     }
 
-    fn snapshot_as_of(&self, table: &Table, ts: Timestamp) -> Result<S::Snapshot> {
-        let head = self.store.snapshot()?;
-        check_not_above(ts, head.ts())?;
-        if ts == head.ts() {
-            return Ok(head);
-        }
-        if table.keeps(ts) { self.store.snapshot_at(ts) } else { Err(table.not_kept(ts)) }
-    }
-
-    pub(super) fn diff(self: &Arc<Self>, from: At, to: At, range: &KeyRange) -> Result<Diff> {
+    pub(super) fn diff(&self, from: At, to: At, range: &KeyRange) -> Result<Diff> {
         self.check_open()?;
         if from == to && from == At::Head {
             return Ok(Diff::new(std::iter::empty()));
@@ -65,7 +64,7 @@ impl<S: Store> Inner<S> {
             return Err(table.not_kept(older));
         }
         drop(table);
-        let inner = self.clone();
+        let inner = self.held();
         let snapshots = (from.snapshot().clone(), to.snapshot().clone());
         let differences = differences(&self.store, snapshots.0, snapshots.1, range)?;
         Ok(Diff::new(differences.map(move |item| {
@@ -78,7 +77,7 @@ impl<S: Store> Inner<S> {
         })))
     }
 
-    pub(super) fn changes(self: &Arc<Self>, from: Timestamp, to: Timestamp) -> Result<Changes> {
+    pub(super) fn changes(&self, from: Timestamp, to: Timestamp) -> Result<Changes> {
         self.check_open()?;
         let table = self.table.read();
         check_not_above(to, self.store.snapshot()?.ts())?;
@@ -91,7 +90,7 @@ impl<S: Store> Inner<S> {
         let view = self.view_in(&table, At::Timestamp(to))?;
         let changes = self.store.changes(from, view.snapshot())?;
         drop(table);
-        let inner = self.clone();
+        let inner = self.held();
         Ok(Changes::new(changes.map(move |item| {
             // The view stays registered for as long as the iterator lives.
             let _registered = &view;
@@ -102,7 +101,7 @@ impl<S: Store> Inner<S> {
 
     /// Makes the head equal to a version, the last one if none is named, as
     /// one commit; if one is named, removes those above it.
-    pub(super) fn revert(self: &Arc<Self>, to: Option<Version>) -> Result<CommitInfo> {
+    pub(super) fn revert(&self, to: Option<Version>) -> Result<CommitInfo> {
         self.check_open()?;
         let gate = ClosedGate::new(&self.pipeline)?;
         self.check_no_writer()?;
@@ -122,7 +121,6 @@ impl<S: Store> Inner<S> {
         let state = self.pipeline.enter(Some(gate.id))?;
         let gone = to.map(|v| state.numbers.above(v)).filter(|gone| !gone.is_empty());
         let proposal = Proposal {
-            keys: writes.iter().map(|w| w.key.clone()).collect(),
             writes,
             change: gone.map(Change::Delete),
             ..Proposal::catalog_only(None, self.options.durability)
@@ -130,7 +128,9 @@ impl<S: Store> Inner<S> {
         let commit_ts = self.submit(state, proposal)?;
         Ok(CommitInfo::new(Some(commit_ts)))
     }
+}
 
+impl<S: Store> Inner<S> {
     /// The writes that turn `head` into `target`, or empty it.
     fn writes_to(&self, head: &View<S>, target: Option<&View<S>>) -> Result<Vec<Write>> {
         let range = KeyRange::all();

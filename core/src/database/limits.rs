@@ -10,6 +10,7 @@ fn over(what: impl Display, actual: usize, max: usize) -> Error {
     Error::new(ErrorKind::Invalid, format!("{what} of {actual} bytes is over the limit of {max}"))
 }
 
+#[inline]
 pub(super) fn check_key(key: &[u8]) -> Result<()> {
     match key.len() {
         0 => Err(Error::new(
@@ -21,6 +22,7 @@ pub(super) fn check_key(key: &[u8]) -> Result<()> {
     }
 }
 
+#[inline]
 pub(super) fn check_value(value: &[u8]) -> Result<()> {
     if value.len() > MAX_VALUE_LEN {
         return Err(over("a value", value.len(), MAX_VALUE_LEN));
@@ -29,6 +31,7 @@ pub(super) fn check_value(value: &[u8]) -> Result<()> {
 }
 
 /// The size of a transaction, if it is within its limit.
+#[inline]
 pub(super) fn check_txn_bytes(bytes: usize, max: usize) -> Result<usize> {
     if bytes > max {
         return Err(over("a transaction", bytes, max));

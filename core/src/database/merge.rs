@@ -142,7 +142,7 @@ mod tests {
             }
             for pattern in 0..1u32 << (KEYS + 1) {
                 let base = base.clone().into_iter().map(Ok);
-                let mut merge = Merge::new(base, own.range::<[u8], _>(..));
+                let mut merge = Merge::new(base, OwnRange::Tree(own.range::<[u8], _>(..)));
                 let (mut front, mut back) = (vec![], vec![]);
                 for step in 0.. {
                     let item = if pattern >> (step % (KEYS + 1)) & 1 == 0 {

@@ -27,17 +27,18 @@
 //! - [`maintenance`]: pruning, by hand and in the background.
 //!
 //! # Invariants across rooms
-//! 1. A snapshot is taken and registered in one critical section of the
-//!    watermark; a version is looked up, its snapshot taken and registered in
-//!    one critical section of the table. Whoever computes what is retained
-//!    looks at the head, then the table, then the watermark, so it misses
-//!    nothing that was taken before.
+//! 1. A snapshot of the head is registered with the watermark, and taken again
+//!    where the head was moved before that; a version is looked up, its
+//!    snapshot taken and registered in one critical section of the table.
+//!    Whoever computes what is retained looks at the head, then the table, then
+//!    the watermark, so it misses nothing that was taken before.
 //! 2. The version table changes together with what is visible: a version is
 //!    in the table iff its save, and not its delete, is published.
 //! 3. The history that is promised (`Table::history_since`) moves up before
 //!    anything below it is removed.
-//! 4. Locks are taken in the order table → watermark shard; the pipeline's
-//!    lock is taken with neither held, and neither under it except to count.
+//! 4. Locks are taken in the order table → a crowd of the watermark; the
+//!    pipeline's lock is taken with neither held, and neither under it except
+//!    to count.
 
 mod conflict;
 mod history;
@@ -64,8 +65,8 @@ use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Mutex, RwLock, is_broken};
 use crate::{
     At, Changes, CommitInfo, Connection, Diff, Durability, Error, ErrorKind, History, KeyRange,
-    MAX_TXN_BYTES, Options, PruneReport, Result, Retention, SaveOptions, Stats, Store, Timestamp,
-    TxnOptions, VerifyReport, Version, VersionSet, WatchHub, Watcher,
+    MAX_TXN_BYTES, Options, PruneReport, Result, Retention, SaveOptions, Spread, Stats, Store,
+    Timestamp, TxnOptions, VerifyReport, Version, VersionSet, WatchHub, Watcher,
 };
 
 use maintenance::Maintenance;
@@ -86,7 +87,11 @@ pub use versions::fuzz_catalog;
 /// and a prune that runs in the background is over; [`close`](Connection::close)
 /// ends it earlier, waits for that, and reports what dropping cannot. Close a
 /// database that is to be opened again.
-pub struct Database<S: Store>(Arc<Inner<S>>);
+pub struct Database<S: Store>(Arc<Shared<S>>);
+
+/// What a database's handles and transactions hold. A transaction counts itself
+/// on a line of its thread.
+type Shared<S> = Spread<Inner<S>>;
 
 impl<S: Store> Clone for Database<S> {
     fn clone(&self) -> Self {
@@ -106,7 +111,7 @@ impl<S: Store> fmt::Debug for Database<S> {
 struct Inner<S> {
     store: S,
     options: Options,
-    closed: AtomicBool,
+    closed: Closed,
     /// Held by the one who closes, so that a second one waits for it.
     closing: Mutex<()>,
     watermark: Watermark,
@@ -118,6 +123,10 @@ struct Inner<S> {
     watch: WatchHub,
     maintenance: Maintenance,
 }
+
+/// Read by every call, and written once: not on a line that commits write.
+#[repr(align(128))]
+struct Closed(AtomicBool);
 
 /// What is saved and kept, as far as it is visible.
 #[derive(Clone, Debug)]
@@ -150,7 +159,7 @@ impl<S: Store> Database<S> {
         let table = Table { versions, history_since };
         let inner = Inner {
             has_pins: AtomicBool::new(false),
-            closed: AtomicBool::new(false),
+            closed: Closed(AtomicBool::new(false)),
             closing: Mutex::new(()),
             watermark: Watermark::new(),
             pipeline,
@@ -161,9 +170,9 @@ impl<S: Store> Database<S> {
             options,
         };
         inner.note_pins(&inner.table.read());
-        let inner = Arc::new(inner);
-        maintenance::spawn(&inner)?;
-        Ok(Self(inner))
+        let shared = Spread::new(inner);
+        maintenance::spawn(shared.shared())?;
+        Ok(Self(Arc::new(shared)))
     }
 
     /// The store underneath.
@@ -181,7 +190,7 @@ impl<S: Store> Database<S> {
 
 impl<S: Store> Inner<S> {
     fn check_open(&self) -> Result<()> {
-        if self.closed.load(Ordering::Acquire) { Err(Error::closed()) } else { Ok(()) }
+        if self.closed.0.load(Ordering::Acquire) { Err(Error::closed()) } else { Ok(()) }
     }
 
     fn history_is_kept(&self) -> bool {
@@ -217,7 +226,7 @@ impl<S: Store> Inner<S> {
 
     fn close(&self) -> Result<()> {
         let _closing = self.closing.lock();
-        if self.closed.swap(true, Ordering::AcqRel) {
+        if self.closed.0.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
         let well = self.pipeline.close();
@@ -337,11 +346,11 @@ impl<S: Store> Connection for Database<S> {
     }
 }
 
-impl<S: Store> Inner<S> {
+impl<S: Store> Shared<S> {
     /// Begins a write transaction on the view that `view` gives, with what
     /// else it gives, alone if the options ask for it.
     fn begin_write<T>(
-        self: &Arc<Self>,
+        &self,
         options: &TxnOptions,
         view: impl FnOnce() -> Result<(View<S>, T)>,
     ) -> Result<(DatabaseWrite<S>, T)> {
@@ -362,7 +371,9 @@ impl<S: Store> Inner<S> {
             }
         }
     }
+}
 
+impl<S: Store> Inner<S> {
     /// Whether it is true, at this instant, that no write transaction is open.
     fn check_no_writer(&self) -> Result<()> {
         match self.watermark.open_writers() {

@@ -16,17 +16,18 @@ pub(super) struct PackedKeys {
 }
 
 impl PackedKeys {
-    pub(super) fn new(keys: &[Bytes]) -> Self {
-        let len: usize = keys.iter().map(Bytes::len).sum();
-        let mut bytes = Vec::with_capacity(keys.len() * END + len);
+    pub(super) fn new<'a>(keys: impl ExactSizeIterator<Item = &'a Bytes> + Clone) -> Self {
+        let len: usize = keys.clone().map(Bytes::len).sum();
+        let count = keys.len();
+        let mut bytes = Vec::with_capacity(count * END + len);
         let mut end = 0u32;
-        for key in keys {
+        for key in keys.clone() {
             // A transaction has at most MAX_TXN_BYTES, which fits.
             end = end.saturating_add(u32::try_from(key.len()).unwrap_or(u32::MAX));
             bytes.extend(end.to_ne_bytes());
         }
-        keys.iter().for_each(|key| bytes.extend_from_slice(key));
-        Self { count: keys.len(), bytes: bytes.into() }
+        keys.for_each(|key| bytes.extend_from_slice(key));
+        Self { count, bytes: bytes.into() }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -82,7 +83,7 @@ mod tests {
         let keys = ["a", "ab", "b", "zz\0"].map(Bytes::from);
         for count in 0..=keys.len() {
             let (present, absent) = keys.split_at(count);
-            let packed = PackedKeys::new(present);
+            let packed = PackedKeys::new(present.iter());
             assert_eq!(packed.len(), count);
             assert_eq!(packed.byte_len(), present.iter().map(Bytes::len).sum::<usize>());
             assert!(packed.iter().eq(present.iter().map(|k| &k[..])));

@@ -14,6 +14,9 @@ const LINEAR_MAX: usize = 16;
 /// Ranges are merged when they have doubled since the last time, from here on.
 const MERGE_MIN: usize = 64;
 
+/// Where each key stands.
+type Positions = HashMap<Bytes, usize, RandomState>;
+
 /// The keys and ranges that one transaction observed.
 ///
 /// Invariants: no key stands twice in `points`; while an iterator lives, its
@@ -23,7 +26,7 @@ const MERGE_MIN: usize = 64;
 pub(super) struct ReadSet {
     points: Vec<(Bytes, Previous)>,
     /// Positions in `points`, once there are more than [`LINEAR_MAX`].
-    index: HashMap<Bytes, usize, RandomState>,
+    index: Option<Box<Positions>>,
     /// Ranges of closed iterators, and declared ones.
     ranges: Vec<KeyRange>,
     /// Ranges of open iterators, by number.
@@ -40,20 +43,18 @@ impl ReadSet {
         }
         let key = Bytes::copy_from_slice(key);
         if self.points.len() >= LINEAR_MAX {
-            if self.index.is_empty() {
-                let indexed = self.points.iter().enumerate().map(|(i, (k, _))| (k.clone(), i));
-                self.index.extend(indexed);
-            }
-            self.index.insert(key.clone(), self.points.len());
+            let points = &self.points;
+            let indexed = || points.iter().enumerate().map(|(i, (k, _))| (k.clone(), i));
+            let index = self.index.get_or_insert_with(|| Box::new(indexed().collect()));
+            index.insert(key.clone(), points.len());
         }
         self.points.push((key, seen));
     }
 
     fn position(&self, key: &[u8]) -> Option<usize> {
-        if self.index.is_empty() {
-            self.points.iter().position(|(k, _)| k == key)
-        } else {
-            self.index.get(key).copied()
+        match &self.index {
+            None => self.points.iter().position(|(k, _)| k == key),
+            Some(index) => index.get(key).copied(),
         }
     }
 

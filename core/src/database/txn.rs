@@ -1,17 +1,15 @@
 //! The transactions of a [`Database`](super::Database).
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::iter::FusedIterator;
-use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::store::{Previous, Snapshot, Write};
+use crate::store::{Previous, Snapshot};
 use crate::sync::atomic::Ordering;
 use crate::sync::{Mutex, MutexGuard, is_broken};
 use crate::{
-    CommitInfo, Durability, Error, Isolation, KeyRange, ReadTxn, Result, Store, Timestamp,
+    CommitInfo, Durability, Error, Held, Isolation, KeyRange, ReadTxn, Result, Store, Timestamp,
     TxnOptions, WriteConflicts, WriteTxn,
 };
 
@@ -19,8 +17,9 @@ use super::conflict::Footprint;
 use super::merge::Merge;
 use super::pipeline::{GateId, Proposal, State};
 use super::read_set::{Observation, ReadSet};
+use super::watermark::Slot;
 use super::write_set::{OwnRange, WriteSet};
-use super::{Inner, limits};
+use super::{Inner, Shared, limits};
 
 /// Transactions that observed more than this are validated in steps of this
 /// many probes before they take the lock for good, so that they do not keep
@@ -33,21 +32,17 @@ const VALIDATE_STEP: usize = 2;
 
 /// A registered snapshot: what is common to all transactions.
 pub(super) struct View<S: Store> {
-    inner: Arc<Inner<S>>,
+    inner: Held<Inner<S>>,
     snapshot: S::Snapshot,
-    slot: super::watermark::Slot,
+    slot: Slot,
     gate: Option<GateId>,
 }
 
 impl<S: Store> View<S> {
-    /// Registers what `take` takes, within the critical section.
-    pub(super) fn register(
-        inner: &Arc<Inner<S>>,
-        writer: bool,
-        take: impl FnOnce() -> Result<S::Snapshot>,
-    ) -> Result<Self> {
-        let (snapshot, slot) = inner.watermark.register(writer, take, Snapshot::ts)?;
-        Ok(Self { inner: inner.clone(), snapshot, slot, gate: None })
+    /// Registers a state that the caller keeps until it has returned.
+    pub(super) fn kept(shared: &Shared<S>, snapshot: S::Snapshot) -> Self {
+        let slot = shared.watermark.register_kept(snapshot.ts());
+        Self { inner: shared.held(), snapshot, slot, gate: None }
     }
 
     /// The same view, which opens the gate when it ends.
@@ -101,10 +96,14 @@ impl<S: Store> Drop for View<S> {
     }
 }
 
-impl<S: Store> Inner<S> {
+impl<S: Store> Shared<S> {
     /// A view of the head.
-    pub(super) fn view(self: &Arc<Self>, writer: bool) -> Result<View<S>> {
-        View::register(self, writer, || self.store.snapshot())
+    #[inline]
+    pub(super) fn view(&self, writer: bool) -> Result<View<S>> {
+        let head = || self.pipeline.decided();
+        let take = || self.store.snapshot();
+        let (snapshot, slot) = self.watermark.register(writer, take, Snapshot::ts, head)?;
+        Ok(View { inner: self.held(), snapshot, slot, gate: None })
     }
 }
 
@@ -245,22 +244,24 @@ impl<S: Store> WriteTxn for DatabaseWrite<S> {
         if self.writes.is_empty() {
             return Ok(CommitInfo::new(None));
         }
-        let mut reads = self.reads.lock();
+        let mut reads = self.reads.into_inner();
         reads.finish();
-        let (writes, marks) = self.writes.into_parts();
-        let keys: Arc<[Bytes]> = writes.keys().cloned().collect();
-        let writes = into_writes(writes, &mut reads, self.keeps_seen);
+        let (mut writes, marks) = self.writes.into_parts();
+        if self.keeps_seen {
+            // What was read is handed down with what is written: validation is
+            // about to prove that it still stands.
+            writes.iter_mut().for_each(|w| w.previous = reads.take_seen(&w.key));
+        }
         let detect = self.write_conflicts == WriteConflicts::Detect;
         let footprint = Footprint {
             read_ts: self.view.ts(),
             reads: &reads,
-            writes: if detect { &keys } else { &[] },
+            writes: if detect { &writes } else { &[] },
             marks: if detect { &marks } else { &[] },
         };
         let state = inner.validate(&footprint, self.view.gate)?;
         let proposal = Proposal {
             writes,
-            keys,
             marks,
             change: None,
             durability: self.durability,
@@ -271,20 +272,6 @@ impl<S: Store> WriteTxn for DatabaseWrite<S> {
     }
 
     fn discard(self) {}
-}
-
-/// The write set as the store wants it. What was read is handed down with what
-/// is written: validation is about to prove that it still stands.
-fn into_writes(
-    writes: BTreeMap<Bytes, Option<Bytes>>,
-    reads: &mut ReadSet,
-    keeps_seen: bool,
-) -> Vec<Write> {
-    let with_previous = |(key, value): (Bytes, Option<Bytes>)| {
-        let previous = if keeps_seen { reads.take_seen(&key) } else { Previous::Unknown };
-        Write { key, value, previous }
-    };
-    writes.into_iter().map(with_previous).collect()
 }
 
 impl<S: Store> Inner<S> {

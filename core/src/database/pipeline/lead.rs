@@ -8,7 +8,9 @@ use bytes::Bytes;
 use crate::store::{Commit, Group};
 use crate::sync::atomic::{Ordering, fence};
 use crate::sync::{MutexGuard, is_broken, yield_now};
-use crate::{Durability, Error, ErrorKind, KeyRange, Result, Store, Timestamp, VersionInfo};
+use crate::{
+    Durability, Error, ErrorKind, KeyRange, Result, Retention, Store, Timestamp, VersionInfo,
+};
 
 use super::super::{Inner, TableChange, limits};
 use super::{
@@ -38,13 +40,12 @@ impl<S: Store> Inner<S> {
             state.numbers.apply(&change);
             state.queue.changes.push(change);
         }
-        if !proposal.keys.is_empty() || !proposal.marks.is_empty() {
+        if !proposal.writes.is_empty() || !proposal.marks.is_empty() {
             state.commits += 1;
-            state.index.enter(ts, &proposal.keys, proposal.marks);
+            state.index.enter(ts, &proposal.writes, proposal.marks);
         }
         let writes = proposal.writes;
         state.queue.commits.push(Commit { ts, writes, catalog, preserve, logged });
-        state.queue.keys.push((ts, proposal.keys));
         state.queue.durability = state.queue.durability.max(proposal.durability);
         if state.leading {
             self.pipeline.gathering.arrived(&mut state);
@@ -121,19 +122,21 @@ impl<S: Store> Inner<S> {
             if due {
                 state.since_upkeep = 0;
             }
-            let retention = state.retention.clone();
+            let mut retention = std::mem::replace(&mut state.retention, Retention::everything());
             drop(state);
 
             let guard = LeaderGuard { pipeline, first, last };
-            let retention = if due { Arc::new(self.retention()) } else { retention };
-            let Queue { commits, keys, changes, durability } = queue;
-            let writes = keys.iter().map(|(_, keys)| keys.len()).sum();
+            if due {
+                retention = self.retention();
+            }
+            let Queue { commits, changes, durability } = queue;
+            let writes = commits.iter().map(|commit| commit.writes.len()).sum();
             let begun = (durability == Durability::Sync).then(|| (Instant::now(), commits.len()));
             if is_broken("a group is published before it is applied") {
                 self.store.publish(last);
             }
             if is_broken("a group counts as decided before it is published") {
-                pipeline.decided.store(last.get(), Ordering::SeqCst);
+                pipeline.head.decided.store(last.get(), Ordering::SeqCst);
             }
             let result = self.store.apply(Group { commits, durability, retention: &retention });
             if let Err(error) = result {
@@ -147,26 +150,31 @@ impl<S: Store> Inner<S> {
             }
             let synced = begun.map(|(begun, commits)| (begun.elapsed(), commits));
             self.publish(last, changes);
-            // Who counts itself, as a writer or a watcher, has a fence before it
-            // looks at the head. Publishing, a fence, and counting make that
-            // store buffering, of which one side at least sees the other.
-            if !is_broken("writers and watchers are counted without a fence after publishing") {
+            // A watcher counts itself, and has a fence before it looks at the
+            // head. Publishing, a fence, and counting make that store
+            // buffering, of which one side at least sees the other.
+            if !is_broken("watchers are counted without a fence after publishing") {
                 fence(Ordering::SeqCst);
             }
             if !self.watch.is_empty() {
-                for (ts, keys) in &keys {
+                // Nothing above what is decided is forgotten yet.
+                let written = pipeline.lock().index.written(first.prev(), last);
+                for (ts, keys) in &written {
                     self.watch.notify(*ts, |range| touches(keys, range));
                 }
             }
             std::mem::forget(guard);
 
-            // Everything at or below `last` is published: a writer that these
-            // two do not count reads there or above.
-            let alone = self.watermark.open_writers() <= usize::from(from_writer);
-            let oldest = if due && !alone { self.watermark.oldest_writer() } else { None };
+            let early = is_broken("writers are counted before the head is moved")
+                .then(|| self.watermark.open_writers());
             state = pipeline.lock();
             state.decided = last;
-            pipeline.decided.store(last.get(), Ordering::SeqCst);
+            pipeline.head.decided.store(last.get(), Ordering::SeqCst);
+            // The head is at `last`: a writer that these two do not count
+            // reads there or above.
+            let open_writers = early.unwrap_or_else(|| self.watermark.open_writers());
+            let alone = open_writers <= usize::from(from_writer);
+            let oldest = if due && !alone { self.watermark.oldest_writer() } else { None };
             state.groups += 1;
             if let Some((took, commits)) = synced {
                 let behind = state.queue.commits.len();
@@ -176,9 +184,7 @@ impl<S: Store> Inner<S> {
                 let upto = oldest.map_or(last, |oldest| oldest.min(last));
                 state.index.retire(upto, RETIRE_COMMITS);
             }
-            if due {
-                state.retention = retention;
-            }
+            state.retention = retention;
             pipeline.note_window(&state);
             if alone || due {
                 pipeline.note_oldest_writer(oldest);

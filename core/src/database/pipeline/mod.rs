@@ -36,8 +36,6 @@ mod lead;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
-
 use crate::store::{CatalogWrite, Commit, Write};
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Condvar, Mutex, MutexGuard, is_broken};
@@ -80,12 +78,20 @@ pub(super) struct Pipeline {
     changed: Condvar,
     /// Where a leader waits for company.
     gathering: Gathering,
-    /// The same as `State::decided`, to look at without the lock.
-    decided: AtomicU64,
+    head: Head,
     /// The length of the window, for who must not pay for the lock.
     window: AtomicUsize,
     /// The read timestamp of the oldest open writer when it was last looked up.
     oldest_writer: AtomicU64,
+}
+
+/// What everybody who begins looks at, on a line that a commit writes once and
+/// that is not the lock's (two, for the prefetcher of x86).
+#[derive(Debug)]
+#[repr(align(128))]
+struct Head {
+    /// The same as `State::decided`, to look at without the lock.
+    decided: AtomicU64,
     poisoned: AtomicBool,
 }
 
@@ -114,8 +120,8 @@ pub(super) struct State {
     next_gate: u64,
     /// Entries for the catalog that the next commit carries.
     pub(super) catalog: Vec<CatalogWrite>,
-    /// What the next group's store may trim by.
-    retention: Arc<Retention>,
+    /// What the next group's store may trim by; the leader has it meanwhile.
+    retention: Retention,
     /// Commits since `retention` was made and the window last retired.
     since_upkeep: usize,
     pub(super) commits: u64,
@@ -127,8 +133,6 @@ pub(super) struct State {
 #[derive(Debug)]
 struct Queue {
     commits: Vec<Commit>,
-    /// The keys of each, for watchers.
-    keys: Vec<(Timestamp, Arc<[Bytes]>)>,
     changes: Vec<TableChange>,
     durability: Durability,
 }
@@ -136,7 +140,7 @@ struct Queue {
 impl Default for Queue {
     fn default() -> Self {
         let durability = Durability::Buffered;
-        Self { commits: Vec::new(), keys: Vec::new(), changes: Vec::new(), durability }
+        Self { commits: Vec::new(), changes: Vec::new(), durability }
     }
 }
 
@@ -156,8 +160,6 @@ pub(super) struct GateId(u64);
 pub(super) struct Proposal {
     /// Sorted by key, each key once.
     pub(super) writes: Vec<Write>,
-    /// The keys of `writes`.
-    pub(super) keys: Arc<[Bytes]>,
     /// Ranges declared as written.
     pub(super) marks: Vec<KeyRange>,
     pub(super) change: Option<Change>,
@@ -176,14 +178,7 @@ pub(super) enum Change {
 impl Proposal {
     /// A commit that only changes the catalog.
     pub(super) fn catalog_only(change: Option<Change>, durability: Durability) -> Self {
-        Self {
-            writes: Vec::new(),
-            keys: Arc::new([]),
-            marks: Vec::new(),
-            change,
-            durability,
-            from_writer: false,
-        }
+        Self { writes: Vec::new(), marks: Vec::new(), change, durability, from_writer: false }
     }
 }
 
@@ -205,7 +200,7 @@ impl Pipeline {
             gate: None,
             next_gate: 0,
             catalog,
-            retention: Arc::new(Retention::everything()),
+            retention: Retention::everything(),
             since_upkeep: 0,
             commits: 0,
             conflicts: 0,
@@ -215,10 +210,9 @@ impl Pipeline {
             state: Mutex::new(state),
             changed: Condvar::new(),
             gathering: Gathering::new(),
-            decided: AtomicU64::new(last_ts.get()),
+            head: Head { decided: AtomicU64::new(last_ts.get()), poisoned: AtomicBool::new(false) },
             window: AtomicUsize::new(0),
             oldest_writer: AtomicU64::new(u64::MAX),
-            poisoned: AtomicBool::new(false),
         }
     }
 
@@ -228,15 +222,15 @@ impl Pipeline {
 
     /// Whether writes are refused because an outcome is unknown; as good as
     /// what [`State::check`] says, without the lock.
+    #[inline]
     pub(super) fn is_poisoned(&self) -> bool {
-        self.poisoned.load(Ordering::Acquire)
+        self.head.poisoned.load(Ordering::Acquire)
     }
 
     /// The newest timestamp that is published and settled.
+    #[inline]
     pub(super) fn decided(&self) -> Timestamp {
-        let weak = is_broken("a waiting committer looks at what is decided with a relaxed load");
-        let ordering = if weak { Ordering::Relaxed } else { Ordering::SeqCst };
-        Timestamp::new(self.decided.load(ordering))
+        Timestamp::new(self.head.decided.load(Ordering::SeqCst))
     }
 
     /// Takes the lock once the engine is well and the gate, unless it is
@@ -347,7 +341,7 @@ impl Pipeline {
         }
         state.failure.get_or_insert(failure);
         self.gathering.end(state);
-        self.poisoned.store(true, Ordering::Release);
+        self.head.poisoned.store(true, Ordering::Release);
         if !is_broken("a leader that fails wakes nobody") {
             self.wake(state);
         }
@@ -355,6 +349,7 @@ impl Pipeline {
 
     /// Whether the end of a write transaction that read at `ts` may let go of a
     /// part of the window that is worth the work.
+    #[inline]
     pub(super) fn may_retire(&self, ts: Timestamp, open_writers: usize) -> bool {
         match self.window.load(Ordering::Relaxed) {
             0 => false,
