@@ -4,8 +4,8 @@
 //!   (`OptimisticTxDatabase`). `fjall-raw` has none: atomic batches over a
 //!   keyspace, beside snapshots.
 //! - Buffered: `PersistMode::Buffer`, the journal handed to the operating
-//!   system (a raw batch does not do so unless it is told). Synced:
-//!   `PersistMode::SyncData`, an fdatasync of the journal.
+//!   system (without a mode it is not). Synced: `PersistMode::SyncData`, an
+//!   fdatasync of the journal.
 //! - Settings: block cache and memtable as all; compression is compiled out
 //!   (the feature `lz4` of the crate); the rest is fjall's default.
 //! - Not offered: a read-modify-write by `fjall-raw`.

@@ -7,7 +7,7 @@
 //!   when the process ends, unless a synced commit follows. Synced:
 //!   `Durability::Immediate`, an fdatasync (one-phase, redb's default).
 //! - Settings: page cache as all (1 GiB by default); redb has no memtable.
-//! - `settle`, and closing, make what was buffered durable.
+//! - `settle` makes what was buffered durable, as redb does when it is closed.
 //! - Not offered: concurrent writers.
 
 use std::path::Path;
@@ -94,7 +94,6 @@ impl<const ON_DISK: bool> Engine for Redb<ON_DISK> {
     }
 
     fn close(self) -> Result<()> {
-        self.settle()?;
         Ok(self.0.close()?)
     }
 }
