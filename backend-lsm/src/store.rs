@@ -84,6 +84,34 @@ impl LsmStore {
         Ok(Self { open: RwLock::new(Some(Arc::new(open))), current })
     }
 
+    /// Writes what is gathered in memory into tables, so that it is read from
+    /// there and opening has less to replay. It happens by itself as memtables
+    /// fill up; asking for it pays after a bulk load. It makes nothing durable
+    /// that is not yet: that is for a synced commit, or `sync`.
+    ///
+    /// ```
+    /// use vellum_core::{Connection, ConnectionExt, ReadTxn, WriteTxn};
+    ///
+    /// # fn main() -> vellum_core::Result<()> {
+    /// # let dir = tempfile::tempdir().map_err(|e| vellum_core::Error::new(vellum_core::ErrorKind::Io, e.to_string()))?;
+    /// let db = vellum_lsm::open(dir.path().join("db"))?;
+    /// db.transact(|txn| txn.put(b"key", "value"))?;
+    /// db.store().flush()?;
+    /// assert_eq!(db.begin_read()?.get(b"key")?.as_deref(), Some(&b"value"[..]));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `Closed`, `Io`.
+    pub fn flush(&self) -> Result<()> {
+        let open = self.open()?;
+        for keyspace in open.keyspaces.all() {
+            keyspace.rotate_memtable_and_wait().map_err(engine("writing tables"))?;
+        }
+        Ok(())
+    }
+
     fn open(&self) -> Result<Arc<Open>> {
         let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
         open.clone().ok_or_else(closed)
