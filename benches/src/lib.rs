@@ -13,7 +13,7 @@ mod timing;
 
 pub use data::{records, value};
 pub use floors::{Fjall, LockedMap};
-pub use keys::{Rng, absent_key, key, load_order};
+pub use keys::{Rng, absent_key, key, load_order, mix};
 pub use subjects::{Lsm, load, lsm, mem};
 pub use timing::{configure, in_threads, is_smoke, median};
 
