@@ -26,6 +26,8 @@ pub enum Command {
     Report(ReportArgs),
     /// Shows the engines and workloads.
     List,
+    /// Draws what `growth` of the benchmarks measured.
+    Growth(GrowthArgs),
     /// The process of one engine.
     #[command(hide = true)]
     Worker(WorkerArgs),
@@ -84,6 +86,17 @@ pub struct ReportArgs {
     /// to `img/` beside it.
     #[arg(long)]
     pub docs: Option<PathBuf>,
+}
+
+/// Options of `growth`.
+#[derive(Clone, Debug, Args)]
+pub struct GrowthArgs {
+    /// The file that it wrote.
+    #[arg(long, default_value = "target/growth.csv")]
+    pub from: PathBuf,
+    /// Where the pictures go.
+    #[arg(long, default_value = "docs/img")]
+    pub to: PathBuf,
 }
 
 /// Options of a worker.

@@ -31,6 +31,7 @@ mod device;
 mod drive;
 mod engine;
 mod engines;
+mod growth;
 mod held;
 mod histogram;
 #[path = "../../src/keys.rs"]
@@ -70,6 +71,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Report(args) => report::report(&args),
         Command::List => list::list(),
+        Command::Growth(args) => growth::draw(&args),
         Command::Worker(args) => worker::serve(&args),
     };
     match done {
