@@ -43,6 +43,12 @@ pub fn write(out: &Path, docs: Option<&Path>) -> Result {
         let text = fs::read_to_string(page)?;
         fs::write(page, replaced(&text, &in_brief(&saved))?)?;
         println!("the page:   {}", page.display());
+        for (group, name) in GROUPS {
+            let tables = tables(&saved, group, name, false);
+            if !tables.is_empty() {
+                fs::write(page.with_file_name(beside(page, group)), own_page(name, &tables))?;
+            }
+        }
     }
     Ok(())
 }
@@ -102,13 +108,26 @@ fn whole(saved: &Saved, pictures: &[(String, crate::svg::Svg)]) -> String {
     text
 }
 
-/// What a page of the book holds: without latencies, which the pictures show.
+/// What the page of the book holds: the tables have pages of their own.
 fn in_brief(saved: &Saved) -> String {
     let mut text = markdown::about(saved);
-    for (group, name) in GROUPS {
-        text.push_str(&tables(saved, group, name, false));
-    }
+    text.push('\n');
+    text.push_str(&highlights(saved));
     text
+}
+
+/// The name of the page of a group's tables, beside `page`.
+fn beside(page: &Path, group: Group) -> String {
+    let stem = page.file_stem().unwrap_or_default().to_string_lossy();
+    format!("{stem}-{}.md", group.name())
+}
+
+/// A page of tables, without latencies, which the pictures show.
+fn own_page(name: &str, tables: &str) -> String {
+    format!(
+        "# {name}: Vellum beside its peers\n\nWritten by `compare report --docs`; \
+         [Comparison](comparison.md) says how to read it.\n{tables}"
+    )
 }
 
 /// A page with what stands between its markers replaced.
@@ -125,7 +144,7 @@ fn highlights(saved: &Saved) -> String {
     for (group, name) in GROUPS {
         let summary = markdown::summary(&table::fill_all(saved, table::throughput(), group));
         if !summary.is_empty() {
-            _ = write!(text, "{name}:\n{summary}");
+            _ = write!(text, "{name}:\n\n{summary}\n");
         }
     }
     let wrong = saved.rows.iter().filter(|row| row.why.starts_with("WRONG"));
