@@ -100,7 +100,7 @@ impl Fjall {
     }
 
     /// Sets all of them in one batch, which is fsynced or handed to the
-    /// operating system. (Without a mode, fjall does neither.)
+    /// operating system.
     ///
     /// # Errors
     /// What fjall says.
