@@ -109,6 +109,8 @@ impl LsmStore {
         for keyspace in open.keyspaces.all() {
             keyspace.rotate_memtable_and_wait().map_err(engine("writing tables"))?;
         }
+        // The current native snapshot still reads the memtables, and keeps them.
+        open.refresh();
         Ok(())
     }
 

@@ -82,8 +82,8 @@ pub struct ReportArgs {
     /// Where the results are.
     #[arg(long, default_value = "target/compare")]
     pub out: PathBuf,
-    /// A page of which the tables between its markers are replaced; pictures go
-    /// to `img/` beside it.
+    /// A page to rewrite between its markers; beside it go its tables, to pages of
+    /// their own (`…-mem.md`, `…-disk.md`), and its pictures, to `img/`.
     #[arg(long)]
     pub docs: Option<PathBuf>,
 }

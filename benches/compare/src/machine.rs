@@ -14,6 +14,7 @@ pub fn describe(data: &Path) -> Vec<(&'static str, String)> {
         ("memory", memory()),
         ("kernel", line("/proc/sys/kernel/osrelease").unwrap_or_else(unknown)),
         ("file system", format!("{file_system} on {device}")),
+        ("load before", load()),
         ("compiler", compiler()),
         ("allocator", "the system's, for all engines".to_owned()),
     ]
@@ -32,6 +33,12 @@ fn field(path: &str, name: &str) -> Option<String> {
     let text = fs::read_to_string(path).ok()?;
     let line = text.lines().find(|line| line.starts_with(name))?;
     Some(line.split_once(':')?.1.trim().to_owned())
+}
+
+/// What else kept the machine busy in the minute before the run.
+fn load() -> String {
+    let load = line("/proc/loadavg").and_then(|line| Some(line.split(' ').next()?.to_owned()));
+    load.unwrap_or_else(unknown)
 }
 
 fn memory() -> String {

@@ -62,7 +62,9 @@ fn tiny_run_measures_everything_and_reports_it() {
     let again = compare(&["report", "--docs", page.to_str().unwrap()], &out);
     assert!(again.status.success(), "{}", text(&again));
     assert_eq!(fs::read_to_string(out.join("report.md")).unwrap(), report);
-    assert!(fs::read_to_string(page).unwrap().contains("rwlock-btree"));
+    assert!(fs::read_to_string(page).unwrap().contains("records: 2000"));
+    let figures = fs::read_to_string(dir.path().join("page-mem.md")).unwrap();
+    assert!(figures.contains("*rwlock-btree*"), "{figures}");
     assert!(dir.path().join("img/compare-space-disk.svg").exists());
 }
 
