@@ -1,13 +1,13 @@
 //! [`Index`]: every key and its records, in order.
 //!
 //! # How it is built
-//! A plain skip list of keys costs a cache miss a level for a point read, and
-//! to step backwards it searches from the top. Here the skip list orders
-//! *leaves* of up to [`MAX_KEYS`](crate::leaf) keys each: fewer levels by the
-//! logarithm of that, and scans run over arrays in both directions.
+//! A skip list of keys costs a cache miss a level for a point read, and to step
+//! backwards it searches from the top. Here neighbouring keys stand together in
+//! *leaves* of up to [`MAX_KEYS`](crate::leaf) keys each, which a [`Directory`]
+//! keeps in order: scans run over arrays in both directions.
 //!
 //! ```text
-//! order      "" ──────── "cb" ───────── "m" ──────        fences, ascending
+//! directory  "" ──────── "cb" ───────── "m" ──────        fences, ascending
 //!             │            │             │
 //! leaf     [a│b│ca]     [cb│e│k│l]    [m│q│z]             high = next fence
 //!           │ └ @9 ▸ @4 ▸ @1
@@ -20,11 +20,11 @@
 //!
 //! # Invariants
 //! 1. The leaves tile the key space: the first has the empty fence and is not
-//!    in `order`, each one's `high` is the next one's fence.
+//!    in the directory, each one's `high` is the next one's fence.
 //! 2. A leaf's fence never changes. A split moves the upper keys to a new leaf,
-//!    and enters it in `order` before the lock of the old one is released. A
+//!    and enters it in the directory before the lock of the old one is released. A
 //!    merge moves a leaf's keys into the one before, marks it dead and takes it
-//!    out of `order`, all under both locks. Hence whoever finds that a leaf
+//!    out of it, all under both locks. Hence whoever finds that a leaf
 //!    does not cover what it looked for, finds the right one by looking again.
 //! 3. Readers hold one lock at a time, and none while they are outside this
 //!    module. Only the writer, of whom the store lets in one at a time, holds
@@ -38,9 +38,9 @@ use std::ops::Bound;
 use bytes::Bytes;
 use vellum_core::{Retention, Timestamp};
 
-use crate::chain::Entry;
+use crate::chain::{Chain, Entry};
+use crate::directory::Directory;
 use crate::leaf::{Leaf, State, Tally};
-use crate::order::Order;
 use crate::sync::{is_broken, look_again};
 
 /// The fences of the leaves that a sweep has to look at.
@@ -49,7 +49,7 @@ pub(crate) type Unswept = BTreeSet<Bytes>;
 /// Every key and its records, in order. See the module.
 pub(crate) struct Index {
     first: Leaf,
-    order: Order<Leaf>,
+    directory: Directory<Leaf>,
 }
 
 impl Default for Index {
@@ -60,17 +60,17 @@ impl Default for Index {
 
 impl Index {
     pub(crate) fn new() -> Self {
-        Self { first: Leaf::new(Bytes::new(), State::default()), order: Order::new() }
+        Self { first: Leaf::new(Bytes::new(), State::default()), directory: Directory::new() }
     }
 
     /// Uses the leaf that `key` seems to belong to.
     fn leaf_at<R>(&self, key: &[u8], f: impl FnOnce(&Leaf) -> R) -> R {
-        self.order.at_or_below(key, |leaf| f(leaf.unwrap_or(&self.first)))
+        self.directory.at_or_below(key, |leaf| f(leaf.unwrap_or(&self.first)))
     }
 
     /// Uses the leaf that the keys just below `key` seem to belong to.
     fn leaf_below<R>(&self, key: Option<&[u8]>, f: impl FnOnce(&Leaf) -> R) -> R {
-        self.order.below(key, |leaf| f(leaf.unwrap_or(&self.first)))
+        self.directory.below(key, |leaf| f(leaf.unwrap_or(&self.first)))
     }
 
     /// Reads the leaf that `key` belongs to.
@@ -81,6 +81,26 @@ impl Index {
                 let is_it = state.covers(key)
                     || is_broken("a reader takes the leaf that it finds at first");
                 is_it.then(|| read(&state, &leaf.fence))
+            });
+            if let Some(result) = result {
+                return result;
+            }
+            look_again();
+        }
+    }
+
+    /// Reads the records of `key`.
+    pub(crate) fn get<T>(&self, key: &[u8], mut read: impl FnMut(Option<&Chain>) -> T) -> T {
+        loop {
+            let result = self.leaf_at(key, |leaf| {
+                let state = leaf.state.read();
+                let found = state.find(key);
+                let is_it = match found {
+                    Ok(_) => true,
+                    Err(place) => place < state.len() || state.covers(key),
+                };
+                let is_it = is_it || is_broken("a reader takes the leaf that it finds at first");
+                is_it.then(|| read(found.ok()))
             });
             if let Some(result) = result {
                 return result;
@@ -136,7 +156,7 @@ impl Index {
                         upper.is_listed = unswept.insert(right.fence.clone());
                     }
                     drop(upper);
-                    self.order.insert(right.fence.clone(), right);
+                    self.directory.insert(&right.fence.clone(), right);
                 }
             }
             superseded
@@ -171,18 +191,13 @@ impl Index {
         })
     }
 
-    /// Frees the leaves that were merged away.
-    pub(crate) fn free_merged(&self) {
-        self.order.free_removed();
-    }
-
     /// Moves the keys of `leaf` into the leaf before, if they are few.
     fn merge_into(&self, before: &Leaf, leaf: &Leaf, state: &mut State, unswept: &mut Unswept) {
         let mut lower = before.state.write();
         let was_listed = state.is_listed;
         if lower.absorb(state) {
             if !is_broken("a leaf that was merged away can still be found") {
-                self.order.remove(&leaf.fence);
+                self.directory.remove(&leaf.fence);
             }
             if was_listed {
                 unswept.remove(&leaf.fence);

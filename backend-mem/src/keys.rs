@@ -12,7 +12,7 @@ use bytes::Bytes;
 /// A search counts heads: the next four bytes of each key, after what all of
 /// them begin with, as a number. They are few cache lines, read side by side,
 /// and most searches then compare one whole key.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Keys {
     bytes: Bytes,
     /// The head of each key.
@@ -30,7 +30,14 @@ pub(crate) struct Keys {
 /// many leaves that the slack would show.
 pub(crate) const GROWTH: usize = 8;
 
+/// Up to so many heads are counted; of more, the place is halved.
+const COUNTED: usize = 256;
+
 impl Keys {
+    pub(crate) const fn new() -> Self {
+        Self { bytes: Bytes::new(), heads: Vec::new(), common: 0, stride: 0, ends: Vec::new() }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.heads.len()
     }
@@ -62,7 +69,10 @@ impl Keys {
     pub(crate) fn search(&self, key: &[u8]) -> Result<usize, usize> {
         let (begin, rest) = key.split_at_checked(self.common).unwrap_or((key, &[]));
         let head = head(rest);
-        let below = self.heads.iter().map(|&h| u32::from(h < head)).sum::<u32>() as usize;
+        let below = match self.len() {
+            ..=COUNTED => self.heads.iter().map(|&h| u32::from(h < head)).sum::<u32>() as usize,
+            _ => self.heads.partition_point(|&h| h < head),
+        };
         // Mostly this is it. A key with another beginning is not equal.
         if self.get(below) == key && below < self.len() {
             return Ok(below);
@@ -74,7 +84,8 @@ impl Keys {
             Ordering::Equal => {}
         }
         let mut low = below;
-        let mut high = self.heads.partition_point(|&h| h <= head);
+        let same = self.heads.iter().skip(below).take_while(|&&h| h == head).count();
+        let mut high = below + same;
         while low < high {
             let middle = low.midpoint(high);
             match self.get(middle).cmp(key) {
@@ -89,6 +100,14 @@ impl Keys {
     /// How many keys are below `key`.
     pub(crate) fn rank(&self, key: &[u8]) -> usize {
         self.search(key).unwrap_or_else(|i| i)
+    }
+
+    /// How many keys are below `key`, or at it.
+    pub(crate) fn count_up_to(&self, key: &[u8], is_included: bool) -> usize {
+        match self.search(key) {
+            Ok(i) => i + usize::from(is_included),
+            Err(i) => i,
+        }
     }
 
     /// Inserts `key` as key `i`.

@@ -106,9 +106,12 @@ impl State {
         std::hint::black_box(values.filter(|value| value.is_unique()).count());
     }
 
-    /// What `key` is at `ts`; tombstones are given too.
-    pub(crate) fn get(&self, key: &[u8], ts: Timestamp) -> Option<&Entry> {
-        self.chain(self.keys.search(key).ok()?)?.at(ts)
+    /// The records of `key`, or the place where it would be. What is found, or
+    /// would be below another key, belongs here: nobody need look where the leaf
+    /// ends.
+    pub(crate) fn find(&self, key: &[u8]) -> Result<&Chain, usize> {
+        let place = self.keys.search(key)?;
+        self.chain(place).ok_or(place)
     }
 
     /// Adds the newest record of `key`, and removes what `keep` calls dead on

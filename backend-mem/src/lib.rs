@@ -2,13 +2,13 @@
 //! durability.
 //!
 //! [`open`] gives a database; [`MemStore`] is the multi-version store under
-//! it. Records live in leaves of neighbouring keys that a concurrent skip list
-//! keeps in order; a read takes one short lock on one leaf, and none that a
+//! it. Records live in leaves of neighbouring keys that a directory of immutable
+//! arrays keeps in order; a read takes one short lock on one leaf, and none that a
 //! commit holds for longer than it takes to install one record.
 #![forbid(unsafe_code)]
 
 mod chain;
-mod fence;
+mod directory;
 mod history;
 mod index;
 mod keys;
@@ -16,7 +16,6 @@ mod leaf;
 #[cfg(all(test, loom))]
 mod models;
 mod open;
-mod order;
 mod snapshot;
 mod store;
 mod sync;

@@ -1,6 +1,6 @@
 //! Models of the store's concurrency, for loom: every interleaving of a writer,
 //! a reader and a prune, within a bound on preemptions, over the real store
-//! (with a map in a lock for the skip list). Run them, and see the table, with
+//! (with a lock for the swap of the directory's parts). Run them, and see the table, with
 //!
 //! ```text
 //! RUSTFLAGS="--cfg loom" cargo test --release -p vellum-mem --lib models -- --nocapture
@@ -129,6 +129,21 @@ model!(
         let snapshot = store.snapshot_at(ts(1)).unwrap();
         assert_eq!(word(snapshot.range(&KeyRange::all()).rev()), "hfdb");
         writer.join().unwrap();
+    }
+);
+
+model!(
+    reader_misses_nothing_beside_a_division, 2,
+    "who reads while a part of the directory is divided finds what is there",
+    broken: ["the upper half of a part does not come into the root"],
+    || {
+        // Four leaves, whose three fences fill a part: `c` splits the first leaf.
+        let store = store_of("abdefghijklmn");
+        let writer = spawn(&store, |store| commit(store, 2, "c", &keep(&[1], 1), None));
+        let snapshot = store.snapshot_at(ts(1)).unwrap();
+        assert!(has(&snapshot, 'n') && has(&snapshot, 'e'), "a key that moved is missed");
+        writer.join().unwrap();
+        assert!(has(&store.snapshot().unwrap(), 'n'), "a key that moved is missed");
     }
 );
 

@@ -38,7 +38,7 @@ impl Snapshot for MemSnapshot {
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Record>> {
-        Ok(self.index.read_at(key, |state, _| record(state.get(key, self.ts)?)))
+        Ok(self.index.get(key, |chain| record(chain?.at(self.ts)?)))
     }
 
     fn range(&self, range: &KeyRange) -> MemRange {

@@ -196,7 +196,6 @@ impl Store for MemStore {
         let dropped = writer.history.prune(keep, last_ts);
         drop(writer);
         drop(dropped);
-        self.index.free_merged();
         Ok(PruneReport::new(tally.removed.0, tally.removed.1))
     }
 

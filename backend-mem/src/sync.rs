@@ -38,6 +38,29 @@ pub(crate) fn look_again() {
     yield_now();
 }
 
+/// A shared value that is replaced as a whole.
+#[cfg(not(loom))]
+pub(crate) type Swap<T> = arc_swap::ArcSwap<T>;
+
+/// The same over a lock, which loom knows.
+#[cfg(loom)]
+pub(crate) struct Swap<T>(Mutex<std::sync::Arc<T>>);
+
+#[cfg(loom)]
+impl<T> Swap<T> {
+    pub(crate) fn from_pointee(value: T) -> Self {
+        Self(Mutex(sync::Mutex::new(std::sync::Arc::new(value))))
+    }
+
+    pub(crate) fn load(&self) -> std::sync::Arc<T> {
+        self.0.lock().clone()
+    }
+
+    pub(crate) fn store(&self, value: std::sync::Arc<T>) {
+        *self.0.lock() = value;
+    }
+}
+
 /// A mutual exclusion lock.
 #[derive(Debug, Default)]
 pub(crate) struct Mutex<T>(sync::Mutex<T>);
