@@ -16,6 +16,7 @@ mod leaf;
 #[cfg(all(test, loom))]
 mod models;
 mod open;
+mod pack;
 mod snapshot;
 mod store;
 mod sync;

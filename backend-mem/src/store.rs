@@ -13,6 +13,7 @@ use crate::chain::{Chain, Entry};
 use crate::history::History;
 use crate::index::{Index, Unswept};
 use crate::leaf::Tally;
+use crate::pack::pack;
 use crate::snapshot::MemSnapshot;
 use crate::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use crate::sync::{Mutex, is_broken, yield_now};
@@ -28,11 +29,12 @@ const SWEEP_CHUNK: usize = if cfg!(loom) { 1 } else { 16 };
 /// Nothing is durable: every [`Durability`](vellum_core::Durability) is taken
 /// as it is given and means nothing, and a [`sync`](Store::sync) does nothing.
 ///
-/// Values are kept as the [`Bytes`] they came in, and handed out as such: no
-/// copy either way. So a small value that is a slice of a large buffer keeps
-/// the whole buffer in memory; copy it first (`Bytes::copy_from_slice`) where
-/// that matters. A key that was handed out by a range keeps a buffer of at most
-/// a few KiB.
+/// Values are handed out as [`Bytes`], without a copy. Those of up to 247 bytes
+/// are copied once, as a transaction writes them, to stand beside their reference count; longer
+/// ones are kept as the `Bytes` they came in, so that a slice of a far larger
+/// buffer keeps all of that in memory: copy it first (`Bytes::copy_from_slice`)
+/// where that matters. A key that was handed out by a range keeps a buffer of at
+/// most a few KiB.
 #[derive(Default)]
 pub struct MemStore {
     index: Spread<Index>,
@@ -127,6 +129,10 @@ impl Store for MemStore {
     fn snapshot_at(&self, ts: Timestamp) -> Result<MemSnapshot> {
         self.check_open()?;
         Ok(MemSnapshot::new(self.index.held(), ts))
+    }
+
+    fn pack(&self, value: Bytes) -> Bytes {
+        pack(value)
     }
 
     fn apply(&self, group: Group<'_>) -> Result<()> {

@@ -75,6 +75,13 @@ pub trait Store: Send + Sync + 'static {
     /// `Closed`; `Io`.
     fn snapshot_at(&self, ts: Timestamp) -> Result<Self::Snapshot>;
 
+    /// Moves a value that a transaction writes to where the store will keep it,
+    /// on the thread that writes it, so that committing need not. It may be
+    /// dropped unused; what comes back has the same bytes.
+    fn pack(&self, value: Bytes) -> Bytes {
+        value
+    }
+
     /// Makes a group of commits as durable as it asks, as one atomic step.
     /// They do not show in snapshots yet.
     ///

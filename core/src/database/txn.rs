@@ -171,6 +171,7 @@ impl<S: Store> DatabaseWrite<S> {
         self.view.inner.check_open()?;
         limits::check_key(key)?;
         limits::check_value(value.as_deref().unwrap_or_default())?;
+        let value = value.map(|value| self.view.inner.store.pack(value));
         self.writes.put(key, value, self.view.inner.options.max_txn_bytes)
     }
 }
