@@ -48,7 +48,7 @@
 //! index from hash to place. What is oldest goes first, unless it was read since
 //! it came in: then it goes round again. Once the ring is full, a key is let in
 //! at the second miss, so that reads without a pattern do not pay for copies that
-//! nobody reads. A hit copies the value out: nothing that a caller keeps holds on
+//! nobody reads; an absent key always is. A hit copies the value out: nothing that a caller keeps holds on
 //! to the cache, and a hit costs no reference count on a line that others share.
 
 #![expect(clippy::cast_possible_truncation, reason = "parts of a hash are cut off")]

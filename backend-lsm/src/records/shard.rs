@@ -134,8 +134,9 @@ impl Shard {
         if self.stamp(hash) > at.get() || self.find(hash, key).is_some() {
             return;
         }
+        // fjall's filters tell of an absent key nearly as quickly, once.
         let len = entry_len(key.len(), value.map_or(0, Bytes::len));
-        if self.fits(len) || self.was_missed(hash) {
+        if (value.is_some() && self.fits(len)) || self.was_missed(hash) {
             self.insert(hash, key, value, since);
         }
     }
