@@ -80,7 +80,10 @@ impl LsmSnapshot {
     fn read_head(&self, key: &[u8]) -> Result<Option<Record>> {
         let State { keyspaces, native, ts } = &*self.state;
         let record = keyspaces.head_record(native, key)?;
-        keyspaces.records.fill(key, record.as_ref(), *ts);
+        // fjall's filters tell of an absent key as quickly.
+        if record.is_some() {
+            keyspaces.records.fill(key, record.as_ref(), *ts);
+        }
         Ok(record)
     }
 

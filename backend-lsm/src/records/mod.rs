@@ -2,9 +2,9 @@
 //!
 //! fjall's own cache holds blocks: a hit still probes filters, searches an
 //! index and a block, and pays for its iterators. This one holds records by key,
-//! absent keys included. It is filled by reads, kept up to date by commits, and
-//! read by every snapshot, those of write transactions and of saved versions
-//! among them.
+//! and deletes; of other absent keys, fjall's filters tell as quickly. It is filled
+//! by reads and commits, kept up to date by commits, and read by every snapshot,
+//! those of write transactions and of saved versions among them.
 //!
 //! # Why it is exact
 //! An *entry* of key `k` says: `k` is `r` (a record, or absent) from the
@@ -20,10 +20,10 @@
 //! - A **lookup** at `at` uses an entry only if `since ≤ at`. A snapshot's
 //!   timestamp is published, so the invariant answers.
 //! - A **commit** at `c` stamps the stripe that `k` falls into with `c`, and
-//!   replaces the entry of `k`, if there is one, by its own, with `since = c`.
-//!   It does so after the group was applied and *before it is published*. Until
-//!   then no published `t` is at or above `c`, so that the old entry, if it is
-//!   still there, and the new one both keep the invariant.
+//!   replaces the entry of `k` by its own, with `since = c`; where there is none,
+//!   it may add its own or not. It does so after the group was applied and *before
+//!   it is published*. Until then no published `t` is at or above `c`, so that the
+//!   old entry, if it is still there, and the new one both keep the invariant.
 //! - A **fill** comes from a native snapshot taken at `n` that found `r`. It is
 //!   let in only if the stamp of the stripe is at most `n`. Then no commit above
 //!   `n` has written `k` and stamped already; one that has yet to stamp is not
@@ -46,10 +46,11 @@
 //! # Shape
 //! `Shard` is a ring of bytes in which entries stand one after the other, and an
 //! index from hash to place. What is oldest goes first, unless it was read since
-//! it came in: then it goes round again. Once the ring is full, a key is let in
-//! at the second miss, so that reads without a pattern do not pay for copies that
-//! nobody reads; an absent key always is. A hit copies the value out: nothing that a caller keeps holds on
-//! to the cache, and a hit costs no reference count on a line that others share.
+//! it came in: then it goes round again. Until the ring is full, all that is read
+//! or written is let in; then a key is at the second miss, so that reads without a
+//! pattern do not pay for copies that nobody reads. A hit copies the value out:
+//! nothing that a caller keeps holds on to the cache, and a hit costs no reference
+//! count on a line that others share.
 
 #![expect(clippy::cast_possible_truncation, reason = "parts of a hash are cut off")]
 

@@ -134,9 +134,8 @@ impl Shard {
         if self.stamp(hash) > at.get() || self.find(hash, key).is_some() {
             return;
         }
-        // fjall's filters tell of an absent key nearly as quickly, once.
         let len = entry_len(key.len(), value.map_or(0, Bytes::len));
-        if (value.is_some() && self.fits(len)) || self.was_missed(hash) {
+        if self.fits(len) || self.was_missed(hash) {
             self.insert(hash, key, value, since);
         }
     }
@@ -146,8 +145,14 @@ impl Shard {
         if let Some(stamp) = self.stamps.get_mut(stripe) {
             *stamp = ts.get();
         }
-        let Some((place, header)) = self.find(hash, key) else { return };
         let value_len = value.map_or(0, Bytes::len);
+        let Some((place, header)) = self.find(hash, key) else {
+            // As long as nothing has to go for it, what is written is let in.
+            if value.is_some() && self.fits(entry_len(key.len(), value_len)) {
+                self.insert(hash, key, value, ts);
+            }
+            return;
+        };
         if entry_len(key.len(), value_len) == header.len() {
             let value_len = value.map_or(ABSENT, |value| narrow(value.len()));
             self.set_header(place, Header { value_len, since: ts, ..header });

@@ -57,11 +57,26 @@ struct World<'a> {
 }
 
 impl<'a> World<'a> {
-    fn new(broken: Break, first: Option<&'static str>, values: &'a [Option<&'static str>]) -> Self {
+    /// A cache with room lets in what is written; a full one only what is read,
+    /// at the second miss.
+    fn new(
+        broken: Break,
+        has_room: bool,
+        first: Option<&'static str>,
+        values: &'a [Option<&'static str>],
+    ) -> Self {
         let writes = BTreeMap::from([(1, first.map(Bytes::from))]);
+        let (records, begin) = (Records::new(4096), Timestamp::new(1));
+        if !has_room {
+            let other = Record { ts: begin, value: Bytes::from_static(&[7; 100]) };
+            for n in 0..30_u64 {
+                records.fill(&n.to_be_bytes(), Some(&other), begin);
+            }
+            records.fill(KEY, state(&writes, 1).as_ref(), begin);
+        }
         Self {
             broken,
-            records: Records::new(4096),
+            records,
             writes,
             values,
             published: 1,
@@ -140,13 +155,14 @@ impl<'a> World<'a> {
 /// orders, and of those in which something was wrong.
 fn explore(
     broken: Break,
+    has_room: bool,
     first: Option<&'static str>,
     values: &[Option<&'static str>],
 ) -> (u64, u64) {
     let (mut orders, mut wrong) = (0, 0);
     let mut prefixes = vec![Vec::new()];
     while let Some(prefix) = prefixes.pop() {
-        let mut world = World::new(broken, first, values);
+        let mut world = World::new(broken, has_room, first, values);
         let mut right = true;
         for &who in &prefix {
             right &= world.step(who) && world.is_right();
@@ -166,25 +182,29 @@ fn explore(
 
 #[test]
 fn every_order_of_steps_shows_what_the_store_holds() {
-    for first in [None, Some("first")] {
+    for (first, has_room) in
+        [(None, true), (Some("first"), true), (None, false), (Some("first"), false)]
+    {
         for values in [[None, Some("again")], [Some("new"), None], [Some("a longer value"), first]]
         {
-            let (orders, wrong) = explore(Break::Nothing, first, &values);
-            assert_eq!((orders, wrong), (18_480, 0), "{first:?} then {values:?}");
+            let (orders, wrong) = explore(Break::Nothing, has_room, first, &values);
+            assert_eq!((orders, wrong), (18_480, 0), "{first:?} then {values:?}, {has_room}");
         }
     }
 }
 
 #[test]
 fn order_in_which_publishing_comes_first_shows_a_lie() {
-    let (_, wrong) = explore(Break::PublishFirst, Some("first"), &[Some("new")]);
+    let (_, wrong) = explore(Break::PublishFirst, true, Some("first"), &[Some("new")]);
     assert!(wrong > 0);
 }
 
 #[test]
 fn fill_that_no_stamp_keeps_out_shows_a_lie() {
-    let (_, wrong) = explore(Break::FillAnyway, Some("first"), &[Some("new")]);
-    assert!(wrong > 0);
+    for (has_room, value) in [(true, None), (false, Some("new"))] {
+        let (_, wrong) = explore(Break::FillAnyway, has_room, Some("first"), &[value]);
+        assert!(wrong > 0, "{value:?}");
+    }
 }
 
 /// xorshift64* (Vigna 2016).
