@@ -84,6 +84,10 @@ impl<S: Store> Store for FailingStore<S> {
         self.store.snapshot_at(ts)
     }
 
+    fn pack(&self, value: Bytes) -> Bytes {
+        self.store.pack(value)
+    }
+
     fn apply(&self, group: Group<'_>) -> Result<()> {
         self.failures.0.writes.fetch_add(1, Ordering::SeqCst);
         if self.failures.0.write.swap(false, Ordering::SeqCst) {

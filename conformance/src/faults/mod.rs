@@ -172,6 +172,7 @@ faults! {
     SnapshotFollowsHead "a snapshot follows the head";
     PastReadsHead "a snapshot of the past is the head";
     WrongTimestamp "a snapshot reports another timestamp";
+    PackCuts "a value of several bytes loses the last one as it is packed";
     RangeUnordered "a snapshot's ranges descend";
     RangeEndIncluded "a snapshot's ranges include their end";
     KeysTruncated "keys are cut at 255 bytes";

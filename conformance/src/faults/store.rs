@@ -209,6 +209,14 @@ impl<S: Store> Store for BrokenStore<S> {
         }
     }
 
+    fn pack(&self, value: Bytes) -> Bytes {
+        let value = self.store.pack(value);
+        match self.fault {
+            StoreFault::PackCuts if value.len() > 1 => value.slice(..value.len() - 1),
+            _ => value,
+        }
+    }
+
     fn apply(&self, mut group: Group<'_>) -> Result<()> {
         for commit in &mut group.commits {
             self.spoil(commit);
