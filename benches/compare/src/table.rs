@@ -158,6 +158,21 @@ impl Filled {
     pub fn value(&self, name: &str) -> Option<&Value> {
         self.values.iter().find(|value| value.entry.name == name)
     }
+
+    /// The ratio of an engine to the best of those peers that are in Rust and
+    /// keep their data on disk, by their medians; none, if there are none.
+    pub fn to_best_alike(&self, name: &str) -> Option<f64> {
+        let is_alike = |entry: &Entry| {
+            entry.role == Role::Peer
+                && entry.group == Group::Disk
+                && entry.counts_heap
+                && !entry.in_memory
+        };
+        let median = |value: &Value| Some(value.ratio.as_ref()?.median);
+        let alike = self.values.iter().filter(|value| is_alike(value.entry));
+        let best = alike.filter_map(median).max_by(f64::total_cmp)?;
+        Some(median(self.value(name)?)? / best)
+    }
 }
 
 /// The engines of a group that were run.

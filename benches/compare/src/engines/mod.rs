@@ -76,6 +76,8 @@ pub struct Entry {
     pub note: &'static str,
     /// Whether its heap is that of Rust, whose bytes are counted.
     pub counts_heap: bool,
+    /// Whether it keeps all data in memory, whatever it writes.
+    pub in_memory: bool,
     /// Its colour in pictures.
     pub color: &'static str,
 }
@@ -94,7 +96,7 @@ macro_rules! engines {
     ($($(#[$meta:meta])* $name:literal: $type:ty, $group:ident, $role:ident {
         package: $package:literal, isolation: $isolation:literal,
         buffered: $buffered:literal, note: $note:literal, color: $color:literal,
-        $(heap: $heap:literal,)?
+        $(heap: $heap:literal,)? $(in_memory: $in_memory:literal,)?
     })*) => {
         /// All engines that are compiled in, in the order of the tables.
         pub const ENTRIES: &[Entry] = &[$($(#[$meta])* Entry {
@@ -107,6 +109,7 @@ macro_rules! engines {
             note: $note,
             color: $color,
             counts_heap: true $(&& $heap)?,
+            in_memory: false $(|| $in_memory)?,
         }),*];
 
         /// Does `visit` with the engine of this name.
@@ -188,6 +191,7 @@ engines! {
     "surrealmx-aol": surrealmx::Surrealmx<true>, Disk, Peer {
         package: "surrealmx 1.1.0", isolation: "serializable", buffered: "in the OS",
         note: "all data in memory, and a log; synced by fsync", color: "#1971c2",
+        in_memory: true,
     }
     #[cfg(feature = "canopydb")]
     "canopydb": canopydb::Canopydb<false>, Disk, Peer {
