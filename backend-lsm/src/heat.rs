@@ -1,29 +1,43 @@
-//! Which keys were overwritten so often that ranges suffer, and when to do
-//! something about it.
+//! Which keys were overwritten so often that ranges suffer, and what to do
+//! about it.
 //!
 //! fjall keeps every overwritten record in its memtable until that is written
 //! out as a table, and a range steps over all of them: one key that was written
 //! a hundred thousand times makes every range across it a thousand times slower.
-//! Writing the memtable out lets go of what no snapshot sees, but costs as much
-//! as the memtable is large. So the steps that ranges lost are added up, and
-//! once they come to as many as there are records to write out, the next
-//! commit or prune has the memtable rotated. Whatever the load, what is lost to
-//! stepping and what is paid for rotating stay within a constant of each other;
-//! a load without ranges pays nothing.
+//! Two things help:
+//! - Ranges go around the keys that were written most often, and look them up
+//!   (`head.rs`). The list of them, the *detours*, is short and sorted.
+//! - Writing the memtable out lets go of what no snapshot sees, but costs as much
+//!   as the memtable is large. So the steps that ranges still lose are added up,
+//!   and once they come to as many as there are records to write out, the next
+//!   commit or prune has the memtable rotated. Whatever the load, what is lost to
+//!   stepping and what is paid for rotating stay within a constant of each other;
+//!   a load without ranges pays nothing.
 //!
 //! Writes are counted by a hash of the key, so the count of a key may be too
-//! high by those of others; an even share of all writes is taken off. Nothing
-//! here decides what is read.
+//! high by those of others; an even share of all writes is taken off. Counts are
+//! of one memtable. When another takes its place, they begin anew; the detours
+//! stay until no memtable is left that waits to be written out. Nothing here
+//! decides what is read.
 
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
 use foldhash::fast::RandomState;
 
 const SLOTS: usize = 1 << 14;
 
 /// From so many writes of one slot on, ranges look.
 const HOT: u32 = 64;
+
+/// So many steps, and multiples of it, make a key a detour. To begin a native
+/// range anew behind it costs about as much.
+const DETOUR: u32 = 128;
+
+/// A list so long is searched in no time, and written anew at every addition.
+const DETOURS_MAX: usize = 256;
 
 /// Fewer writes than these are not worth a table.
 const WRITES_MIN: u64 = 4096;
@@ -32,18 +46,37 @@ const WRITES_MIN: u64 = 4096;
 pub(crate) struct Heat {
     slots: Box<[AtomicU32]>,
     writes: AtomicU64,
+    /// The memtable that is counted, by number.
+    memtable: AtomicU64,
+    /// Whether any count is high.
     is_hot: AtomicBool,
     steps: AtomicU64,
+    detours: Mutex<Detours>,
+    /// Whether there are any.
+    has_detours: AtomicBool,
     hasher: RandomState,
 }
 
+/// Keys to go around, ascending.
+#[derive(Default)]
+struct Detours {
+    /// Those of this memtable, and those of the ones before it.
+    shown: Arc<[Bytes]>,
+    /// Those of this memtable alone.
+    new: Vec<Bytes>,
+}
+
 impl Heat {
-    pub(crate) fn new() -> Self {
+    /// Counts for the memtable of this number.
+    pub(crate) fn new(memtable: u64) -> Self {
         Self {
             slots: (0..SLOTS).map(|_| AtomicU32::new(0)).collect(),
             writes: AtomicU64::new(0),
+            memtable: AtomicU64::new(memtable),
             is_hot: AtomicBool::new(false),
             steps: AtomicU64::new(0),
+            detours: Mutex::default(),
+            has_detours: AtomicBool::new(false),
             hasher: RandomState::default(),
         }
     }
@@ -54,7 +87,7 @@ impl Heat {
     }
 
     /// Notes a write. One thread at a time does.
-    pub(crate) fn write(&self, key: &[u8]) {
+    pub(crate) fn write(&self, key: &Bytes) {
         let Some(slot) = self.slot(key) else { return };
         let count = slot.load(Relaxed).saturating_add(1);
         slot.store(count, Relaxed);
@@ -62,20 +95,51 @@ impl Heat {
         if count == HOT {
             self.is_hot.store(true, Relaxed);
         }
+        // Those that share a slot with a hot key seldom come upon a multiple.
+        if count.is_multiple_of(DETOUR) && self.beyond_share(count) >= u64::from(DETOUR / 2) {
+            self.add_detour(key);
+        }
     }
 
     /// Whether any key may have been overwritten often.
     pub(crate) fn is_hot(&self) -> bool {
-        self.is_hot.load(Relaxed)
+        self.is_hot.load(Relaxed) || self.has_detours.load(Relaxed)
+    }
+
+    /// The keys that ranges should go around, ascending.
+    pub(crate) fn detours(&self) -> Arc<[Bytes]> {
+        self.lock().shown.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Detours> {
+        self.detours.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add_detour(&self, key: &Bytes) {
+        let detours = &mut *self.lock();
+        if let Err(at) = detours.new.binary_search(key)
+            && detours.new.len() < DETOURS_MAX
+        {
+            // A copy, as the key may be a part of something large.
+            let key = Bytes::copy_from_slice(key);
+            detours.new.insert(at, key.clone());
+            if let Err(at) = detours.shown.binary_search(&key) {
+                let (low, high) = detours.shown.split_at(at);
+                detours.shown = [low, &[key], high].concat().into();
+                self.has_detours.store(true, Relaxed);
+            }
+        }
     }
 
     /// About how many overwritten records a range that met `key` stepped over
     /// there.
     pub(crate) fn steps(&self, key: &[u8]) -> u64 {
         let count = self.slot(key).map_or(0, |slot| slot.load(Relaxed));
-        if count < HOT {
-            return 0;
-        }
+        if count < HOT { 0 } else { self.beyond_share(count) }
+    }
+
+    /// What is left of a count without an even share of all writes.
+    fn beyond_share(&self, count: u32) -> u64 {
         let share = 4 * self.writes.load(Relaxed) / SLOTS as u64;
         u64::from(count).saturating_sub(share)
     }
@@ -91,14 +155,25 @@ impl Heat {
         steps >= self.writes.load(Relaxed).max(WRITES_MIN)
     }
 
-    /// Begins anew with another memtable.
-    pub(crate) fn reset(&self) {
-        for slot in &self.slots {
-            slot.store(0, Relaxed);
+    /// Takes note of the memtable that is written to now, and of how many others
+    /// wait to be written out. One thread at a time does.
+    pub(crate) fn see_memtables(&self, memtable: u64, waiting: usize) {
+        if self.memtable.swap(memtable, Relaxed) != memtable {
+            for slot in &self.slots {
+                slot.store(0, Relaxed);
+            }
+            self.writes.store(0, Relaxed);
+            self.is_hot.store(false, Relaxed);
+            self.steps.store(0, Relaxed);
+            self.lock().new.clear();
         }
-        self.writes.store(0, Relaxed);
-        self.is_hot.store(false, Relaxed);
-        self.steps.store(0, Relaxed);
+        if waiting == 0 && self.has_detours.load(Relaxed) {
+            let detours = &mut *self.lock();
+            if detours.shown.len() > detours.new.len() {
+                detours.shown = detours.new.clone().into();
+                self.has_detours.store(!detours.new.is_empty(), Relaxed);
+            }
+        }
     }
 }
 
@@ -109,48 +184,83 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranges_over_a_hot_key_have_the_next_commit_rotate_the_memtable() -> Result<()> {
+    fn ranges_over_too_many_hot_keys_have_the_next_commit_rotate_the_memtable() -> Result<()> {
         let dir = tempfile::tempdir().map_err(crate::error::io("making a directory"))?;
         let options = Options::new().durability(Durability::Buffered);
         let db = crate::Builder::new(dir.path().join("db")).options(options).open()?;
-        let put = || db.transact(|txn| txn.put(b"hot", "value"));
-        let writes = WRITES_MIN + 1000;
-        for _ in 0..writes {
-            put()?;
+        // Each is short of a detour.
+        let (keys, each) = (400u32, u64::from(DETOUR) - 28);
+        let put_all =
+            || db.transact(|txn| (0..keys).try_for_each(|i| txn.put(&i.to_be_bytes(), "value")));
+        for _ in 0..each {
+            put_all()?;
         }
         let keyspaces = db.store().keyspaces()?;
         let in_memtable =
             || fjall::AbstractTree::active_memtable(&keyspaces.head.tree).len() as u64;
-        assert_eq!(in_memtable(), writes);
+        assert_eq!(in_memtable(), each * u64::from(keys));
         for _ in 0..3 {
-            assert_eq!(db.begin_read()?.range(..).count(), 1);
+            assert_eq!(db.begin_read()?.range(..).count(), keys as usize);
         }
-        assert_eq!(in_memtable(), writes, "a range changes nothing");
-        put()?;
-        assert_eq!(in_memtable(), 1);
-        assert_eq!(db.begin_read()?.range(..).count(), 1);
+        assert_eq!(in_memtable(), each * u64::from(keys), "a range changes nothing");
+        put_all()?;
+        assert_eq!(in_memtable(), u64::from(keys));
+        assert_eq!(db.begin_read()?.range(..).count(), keys as usize);
         Ok(())
+    }
+
+    fn key(i: u32) -> Bytes {
+        Bytes::copy_from_slice(&i.to_be_bytes())
     }
 
     #[test]
     fn memtable_is_due_once_ranges_lost_more_than_it_costs_to_write_it() {
-        let heat = Heat::new();
-        for i in 0..100_000u32 {
-            heat.write(&i.to_be_bytes());
+        let heat = Heat::new(1);
+        for i in 0..100_000 {
+            heat.write(&key(i));
         }
         assert!(!heat.is_hot(), "spread writes are not hot");
+        let hot = Bytes::from_static(b"hot");
         for _ in 0..50_000 {
-            heat.write(b"hot");
+            heat.write(&hot);
         }
         assert!(heat.is_hot() && !heat.is_due(), "nobody suffers yet");
-        assert_eq!(heat.steps(&7u32.to_be_bytes()), 0);
+        assert_eq!(heat.steps(&key(7)), 0);
         let mut ranges = 0;
         while !heat.is_due() {
-            heat.lose(heat.steps(b"hot"));
+            heat.lose(heat.steps(&hot));
             ranges += 1;
         }
         assert!((3..6).contains(&ranges), "{ranges}");
-        heat.reset();
-        assert!(!heat.is_hot() && !heat.is_due() && heat.steps(b"hot") == 0);
+        heat.see_memtables(2, 0);
+        assert!(!heat.is_hot() && !heat.is_due() && heat.steps(&hot) == 0);
+    }
+
+    #[test]
+    fn detours_are_the_hot_keys_until_their_memtable_is_written_out() {
+        let heat = Heat::new(1);
+        let hot = [b"a", b"c", b"b"].map(|key| Bytes::from_static(key));
+        for i in 0..30_000u32 {
+            heat.write(&key(i));
+            hot.iter().take(if i < 20_000 { 2 } else { 3 }).for_each(|key| heat.write(key));
+        }
+        assert_eq!(*heat.detours(), ["a", "b", "c"]);
+        heat.see_memtables(2, 1);
+        assert!(heat.is_hot(), "the old one is still read");
+        (0..DETOUR).for_each(|_| heat.write(&hot[2]));
+        assert_eq!(*heat.detours(), ["a", "b", "c"]);
+        heat.see_memtables(2, 0);
+        assert_eq!(*heat.detours(), ["b"]);
+        heat.see_memtables(3, 0);
+        assert!(heat.detours().is_empty() && !heat.is_hot());
+    }
+
+    #[test]
+    fn list_of_detours_ends_at_its_limit() {
+        let heat = Heat::new(1);
+        for _ in 0..2 * DETOUR {
+            (0..).take(2 * DETOURS_MAX).for_each(|i| heat.write(&key(i)));
+        }
+        assert_eq!(heat.detours().len(), DETOURS_MAX);
     }
 }

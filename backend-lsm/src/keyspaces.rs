@@ -80,15 +80,16 @@ impl Keyspaces {
             db.keyspace(name, options).map_err(engine(format!("opening keyspace {name}")))
         };
         let [meta, head, history, touched, log] = layout::KEYSPACES.map(open);
+        let head = head?;
         let opened = Self {
             meta: meta?,
-            head: head?,
+            heat: Heat::new(head.tree.active_memtable().id()),
+            head,
             history: history?,
             touched: touched?,
             log: log?,
             records: Records::new(tuning.record_cache_bytes() / 4 * 3),
             past: Records::new(tuning.record_cache_bytes() / 4),
-            heat: Heat::new(),
             db,
         };
         for (id, keyspace) in (opened.meta.id()..).zip(opened.all()) {
@@ -140,7 +141,10 @@ impl Keyspaces {
     pub(crate) fn cool_head(&self) -> Result<()> {
         if self.heat.is_due() {
             self.head.rotate_memtable().map_err(engine("rotating the memtable of head"))?;
-            self.heat.reset();
+        }
+        if self.heat.is_hot() {
+            let tree = &self.head.tree;
+            self.heat.see_memtables(tree.active_memtable().id(), tree.sealed_memtable_count());
         }
         Ok(())
     }

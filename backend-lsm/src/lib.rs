@@ -10,8 +10,8 @@
 //! - `archive`, `reader`: the containers that those look into;
 //! - `layout`, `keyspaces`: which bytes stand where;
 //! - `store`, `group`: committing;
-//! - `snapshot`, `changes`: reading; `records`: the cache of records;
-//! - `prune`, `verify`, `heat`: upkeep.
+//! - `snapshot`, `head`, `changes`: reading; `records`: the cache of records;
+//! - `prune`, `verify`: upkeep; `heat`: which keys are overwritten too often.
 #![forbid(unsafe_code)]
 
 mod archive;
@@ -24,6 +24,7 @@ mod error;
 #[doc(hidden)]
 pub mod fuzzing;
 mod group;
+mod head;
 mod heat;
 mod horizon;
 mod journal;

@@ -16,6 +16,7 @@ use vellum_core::{KeyRange, Record, Result, Snapshot, Timestamp};
 
 use crate::ends::Ends;
 use crate::error::{corrupted, engine};
+use crate::head::HeadRange;
 use crate::keyspaces::Keyspaces;
 use crate::layout::{self, Past};
 use crate::records::Found;
@@ -26,6 +27,27 @@ pub(crate) struct State {
     pub(crate) keyspaces: Arc<Keyspaces>,
     pub(crate) native: fjall::Snapshot,
     pub(crate) ts: Timestamp,
+}
+
+impl State {
+    /// The record of `key` in `head`.
+    pub(crate) fn head(&self, key: &[u8]) -> Result<Option<Record>> {
+        match self.keyspaces.records.get(key, self.ts) {
+            Found::Exact(record) => Ok(record),
+            _ => self.read_head(key),
+        }
+    }
+
+    /// The same, read past the cache and into it.
+    fn read_head(&self, key: &[u8]) -> Result<Option<Record>> {
+        let Self { keyspaces, native, ts } = self;
+        let record = keyspaces.head_record(native, key)?;
+        // fjall's filters tell of an absent key as quickly.
+        if record.is_some() {
+            keyspaces.records.fill(key, record.as_ref(), *ts);
+        }
+        Ok(record)
+    }
 }
 
 /// The store at one timestamp. It keeps for itself what it sees, whatever is
@@ -68,23 +90,12 @@ impl LsmSnapshot {
             // `head` has what is newer, and what was before is in `history`.
             Found::Newer(since) if since <= self.state.ts => {}
             // An absence is a tombstone in `history`, or nothing.
-            _ => match self.read_head(key)? {
+            _ => match self.state.read_head(key)? {
                 Some(record) if record.ts <= at => return Ok(Some(record.into())),
                 _ => {}
             },
         }
         self.newest_in_history(key, at)
-    }
-
-    /// The record of `key` in `head`, read past the cache and into it.
-    fn read_head(&self, key: &[u8]) -> Result<Option<Record>> {
-        let State { keyspaces, native, ts } = &*self.state;
-        let record = keyspaces.head_record(native, key)?;
-        // fjall's filters tell of an absent key as quickly.
-        if record.is_some() {
-            keyspaces.records.fill(key, record.as_ref(), *ts);
-        }
-        Ok(record)
     }
 
     /// The newest record of `key` in `history` at or below a timestamp.
@@ -117,13 +128,13 @@ impl Snapshot for LsmSnapshot {
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Record>> {
+        if self.is_head() {
+            return self.state.head(key);
+        }
         let found = match self.keyspaces().records.get(key, self.ts) {
             Found::Exact(record) => return Ok(record),
             found => found,
         };
-        if self.is_head() {
-            return self.read_head(key);
-        }
         // What was seen at a timestamp that is retained never changes, so there
         // is no order to keep between this cache and anything.
         let past = &self.keyspaces().past;
@@ -141,8 +152,7 @@ impl Snapshot for LsmSnapshot {
         if range.is_empty() {
             return LsmRange(Inner::Empty);
         }
-        let head = self.native().range::<&[u8], _>(&self.keyspaces().head, range.as_bounds());
-        let head = HeadRecords::new(head, &self.state);
+        let head = HeadRange::new(&self.state, range);
         if self.is_head() {
             return LsmRange(Inner::Head(head));
         }
@@ -167,16 +177,6 @@ impl fmt::Debug for LsmSnapshot {
     }
 }
 
-#[inline]
-fn decode_head(guard: Guard) -> Result<(Bytes, Record)> {
-    let (key, value) = guard.into_inner().map_err(engine("reading a range of head"))?;
-    let (key, value) = (Bytes::from(key), Bytes::from(value));
-    match layout::decode_record(value) {
-        Some(record) => Ok((key, record)),
-        None => Err(corrupted(format!("the record of key \"{}\" in head", key.escape_ascii()))),
-    }
-}
-
 pub(crate) fn decode_past(guard: Guard) -> Result<(Bytes, Past)> {
     let (key, value) = guard.into_inner().map_err(engine("reading history"))?;
     let (key, value) = (Bytes::from(key), Bytes::from(value));
@@ -189,7 +189,7 @@ pub struct LsmRange(Inner);
 
 enum Inner {
     Empty,
-    Head(HeadRecords),
+    Head(HeadRange),
     Past(Box<PastRange>),
 }
 
@@ -220,58 +220,6 @@ impl DoubleEndedIterator for LsmRange {
 impl fmt::Debug for LsmRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LsmRange").finish_non_exhaustive()
-    }
-}
-
-/// Decodes the items of a native range of `head`.
-struct HeadRecords {
-    native: fjall::Iter,
-    lost: Option<Lost>,
-}
-
-/// What a range loses to overwritten records.
-struct Lost {
-    state: Arc<State>,
-    steps: u64,
-}
-
-impl HeadRecords {
-    fn new(native: fjall::Iter, state: &Arc<State>) -> Self {
-        let is_hot = state.keyspaces.heat.is_hot();
-        Self { native, lost: is_hot.then(|| Lost { state: state.clone(), steps: 0 }) }
-    }
-
-    #[inline]
-    fn decode(&mut self, guard: Guard) -> Result<(Bytes, Record)> {
-        let item = decode_head(guard);
-        if let (Some(lost), Ok((key, _))) = (&mut self.lost, &item) {
-            lost.steps += lost.state.keyspaces.heat.steps(key);
-        }
-        item
-    }
-}
-
-impl Drop for Lost {
-    fn drop(&mut self) {
-        if self.steps > 0 {
-            self.state.keyspaces.heat.lose(self.steps);
-        }
-    }
-}
-
-impl Iterator for HeadRecords {
-    type Item = Result<(Bytes, Record)>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let guard = self.native.next()?;
-        Some(self.decode(guard))
-    }
-}
-
-impl DoubleEndedIterator for HeadRecords {
-    fn next_back(&mut self) -> Option<Self::Item> {
-        let guard = self.native.next_back()?;
-        Some(self.decode(guard))
     }
 }
 
@@ -401,7 +349,7 @@ impl DoubleEndedIterator for Groups {
 
 /// `head` and `history` merged by key.
 struct PastRange {
-    head: Ends<HeadRecords>,
+    head: Ends<HeadRange>,
     history: Ends<Groups>,
     at: Timestamp,
 }
