@@ -35,8 +35,8 @@
 //! ```
 
 use std::fs::{self, File};
-use std::io::Read;
 use std::ops::RangeInclusive;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use vellum_core::Result;
@@ -162,14 +162,17 @@ fn list(dir: &Path) -> Result<Vec<(u64, PathBuf)>> {
 }
 
 /// The bytes of a journal without the zeros at its end: it is allocated ahead by
-/// tens of megabytes, which take no memory here.
+/// tens of megabytes, which take no memory here, nor time where the file system
+/// has nothing there.
 fn read(path: &Path) -> Result<Vec<u8>> {
     let what = || format!("reading {}", path.display());
-    let mut file = File::open(path).map_err(io(what()))?;
-    let (mut bytes, mut zeros) = (Vec::new(), 0);
+    let file = File::open(path).map_err(io(what()))?;
+    let (mut bytes, mut zeros, mut at) = (Vec::new(), 0, 0);
     let mut buffer = vec![0; 1 << 20];
     loop {
-        let len = file.read(&mut buffer).map_err(io(what()))?;
+        let Some(start) = next_data(&file, at).map_err(io(what()))? else { return Ok(bytes) };
+        zeros += usize::try_from(start - at).unwrap_or(usize::MAX);
+        let len = file.read_at(&mut buffer, start).map_err(io(what()))?;
         let read = buffer.get(..len).unwrap_or_default();
         if read.is_empty() {
             return Ok(bytes);
@@ -181,7 +184,23 @@ fn read(path: &Path) -> Result<Vec<u8>> {
             zeros = 0;
         }
         zeros += blank;
+        at = start + len as u64;
     }
+}
+
+/// Where the file has something at or after `at`; what lies between are zeros.
+/// `None` if there are only zeros.
+fn next_data(file: &File, at: u64) -> std::io::Result<Option<u64>> {
+    #[cfg(any(target_os = "linux", target_os = "freebsd", target_vendor = "apple"))]
+    match rustix::fs::seek(file, rustix::fs::SeekFrom::Data(at)) {
+        Ok(start) => return Ok(Some(start)),
+        // At the end, or nothing but a hole up to it.
+        Err(rustix::io::Errno::NXIO) => return Ok(None),
+        // The file system does not tell.
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOTSUP) => {}
+        Err(e) => return Err(e.into()),
+    }
+    Ok((at < file.metadata()?.len()).then_some(at))
 }
 
 /// How many zeros there are at the end, counted by the block.
@@ -301,4 +320,33 @@ pub(crate) fn read_to(bytes: &[u8]) -> Option<usize> {
     let end = read_batches(bytes, 1, "", &mut found).ok()?;
     durable_further_on(bytes, end, 1);
     Some(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn journal_is_read_alike_with_and_without_holes() -> Result<()> {
+        let dir = tempfile::tempdir().map_err(io("making a directory"))?;
+        let path = dir.path().join("0.jnl");
+        // Each part ends in a hole, which may be the last of it.
+        for parts in [&[][..], &[(0, 5000)], &[(1 << 22, 10)], &[(0, 1), (1 << 21, 70_000)]] {
+            let file = File::create(&path).map_err(io("creating"))?;
+            file.set_len(1 << 23).map_err(io("allocating"))?;
+            let mut expected = Vec::new();
+            for &(at, len) in parts {
+                expected.resize(at, 0);
+                expected.resize(at + len, 7);
+                file.write_all_at(&vec![7; len], at as u64).map_err(io("writing"))?;
+            }
+            assert!(read(&path)? == expected, "{parts:?}");
+            // And as a file system would show it that knows no holes.
+            expected.resize(1 << 23, 0);
+            fs::write(&path, &expected).map_err(io("writing"))?;
+            expected.truncate(parts.last().map_or(0, |(at, len)| at + len));
+            assert!(read(&path)? == expected, "{parts:?}, filled");
+        }
+        Ok(())
+    }
 }
