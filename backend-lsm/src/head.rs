@@ -152,23 +152,44 @@ impl HeadRange {
 impl Iterator for HeadRange {
     type Item = Item;
 
+    #[inline]
     fn next(&mut self) -> Option<Item> {
+        match self.front.as_mut().and_then(Iterator::next) {
+            Some(guard) => Some(self.decode(guard)),
+            None => self.next_behind(),
+        }
+    }
+}
+
+impl DoubleEndedIterator for HeadRange {
+    #[inline]
+    fn next_back(&mut self) -> Option<Item> {
+        if self.hot.is_some() {
+            return self.next_back_around();
+        }
+        let guard = self.front.as_mut()?.next_back()?;
+        Some(decode(guard))
+    }
+}
+
+impl HeadRange {
+    /// What comes next where the front is at its end.
+    #[cold]
+    fn next_behind(&mut self) -> Option<Item> {
         loop {
-            if let Some(guard) = self.front.as_mut().and_then(Iterator::next) {
-                return Some(self.decode(guard));
-            }
             let hot = self.hot.as_mut()?;
             let (key, behind) = hot.pass_front()?;
             self.front = Some(behind);
             if let Some(item) = hot.look_up(key) {
                 return Some(item);
             }
+            if let Some(guard) = self.front.as_mut().and_then(Iterator::next) {
+                return Some(self.decode(guard));
+            }
         }
     }
-}
 
-impl DoubleEndedIterator for HeadRange {
-    fn next_back(&mut self) -> Option<Item> {
+    fn next_back_around(&mut self) -> Option<Item> {
         loop {
             let Some(passed) = self.hot.as_mut().and_then(|hot| hot.pass_back()) else {
                 let guard = self.front.as_mut()?.next_back()?;

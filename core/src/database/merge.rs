@@ -52,8 +52,16 @@ impl<'a, I: DoubleEndedIterator<Item = Result<(Bytes, Record)>>> Merge<'a, I> {
         Self { base: Side::new(base), own }
     }
 
+    #[inline]
     pub(super) fn next(&mut self) -> Option<Result<(Bytes, Bytes)>> {
-        let Some(own) = &mut self.own else { return self.base.iter.next().map(from_base) };
+        match self.own {
+            None => self.base.iter.next().map(from_base),
+            Some(_) => self.merged_next(),
+        }
+    }
+
+    fn merged_next(&mut self) -> Option<Result<(Bytes, Bytes)>> {
+        let own = self.own.as_mut()?;
         loop {
             self.base.fill_front();
             own.fill_front();
@@ -75,8 +83,16 @@ impl<'a, I: DoubleEndedIterator<Item = Result<(Bytes, Record)>>> Merge<'a, I> {
         }
     }
 
+    #[inline]
     pub(super) fn next_back(&mut self) -> Option<Result<(Bytes, Bytes)>> {
-        let Some(own) = &mut self.own else { return self.base.iter.next_back().map(from_base) };
+        match self.own {
+            None => self.base.iter.next_back().map(from_base),
+            Some(_) => self.merged_next_back(),
+        }
+    }
+
+    fn merged_next_back(&mut self) -> Option<Result<(Bytes, Bytes)>> {
+        let own = self.own.as_mut()?;
         loop {
             self.base.fill_back();
             own.fill_back();
@@ -99,6 +115,7 @@ impl<'a, I: DoubleEndedIterator<Item = Result<(Bytes, Record)>>> Merge<'a, I> {
     }
 }
 
+#[inline]
 fn from_base(item: Result<(Bytes, Record)>) -> Result<(Bytes, Bytes)> {
     item.map(|(key, record)| (key, record.value))
 }

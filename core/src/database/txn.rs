@@ -419,12 +419,14 @@ impl<S: Store> DatabaseRange<'_, S> {
 impl<S: Store> Iterator for DatabaseRange<'_, S> {
     type Item = Result<(Bytes, Bytes)>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         self.step(|range| range.merge.next(), |seen| &mut seen.front)
     }
 }
 
 impl<S: Store> DoubleEndedIterator for DatabaseRange<'_, S> {
+    #[inline]
     fn next_back(&mut self) -> Option<Self::Item> {
         self.step(|range| range.merge.next_back(), |seen| &mut seen.back)
     }
