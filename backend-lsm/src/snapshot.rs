@@ -88,7 +88,7 @@ impl LsmSnapshot {
         match found {
             Found::Exact(Some(record)) => return Ok(Some(record.into())),
             // `head` has what is newer, and what was before is in `history`.
-            Found::Newer(since) if since <= self.state.ts => {}
+            Found::Newer { since, .. } if since <= self.state.ts => {}
             // An absence is a tombstone in `history`, or nothing.
             _ => match self.state.read_head(key)? {
                 Some(record) if record.ts <= at => return Ok(Some(record.into())),
@@ -96,6 +96,21 @@ impl LsmSnapshot {
             },
         }
         self.newest_in_history(key, at)
+    }
+
+    /// When `key` was last written, as this snapshot sees it, if the caches know;
+    /// else the snapshot's own timestamp, where it was the same.
+    fn written(&self, found: &Found, key: &[u8]) -> Timestamp {
+        let Found::Newer { before: Some(mut ts), .. } = *found else { return self.ts };
+        for _ in 0..LINKS_MAX {
+            if ts <= self.ts {
+                return ts;
+            }
+            let before = self.keyspaces().past.before(&layout::touched_key(ts, key));
+            let Some(before) = before else { break };
+            ts = before;
+        }
+        self.ts
     }
 
     /// The newest record of `key` in `history` at or below a timestamp.
@@ -116,6 +131,9 @@ impl LsmSnapshot {
         Some(range).into_iter().flatten()
     }
 }
+
+/// To go further back takes as long as to seek in `history`.
+const LINKS_MAX: usize = 32;
 
 /// A native range, or nothing.
 type NativeRange = std::iter::Flatten<std::option::IntoIter<fjall::Iter>>;
@@ -138,7 +156,7 @@ impl Snapshot for LsmSnapshot {
         // What was seen at a timestamp that is retained never changes, so there
         // is no order to keep between this cache and anything.
         let past = &self.keyspaces().past;
-        let key_at = layout::touched_key(self.ts, key);
+        let key_at = layout::touched_key(self.written(&found, key), key);
         if let Found::Exact(record) = past.get(&key_at, Timestamp::MAX) {
             return Ok(record);
         }

@@ -172,7 +172,13 @@ impl Open {
         // Applied, and not yet published: the order that `records` rests on.
         for commit in &group.commits {
             for write in &commit.writes {
-                let Keyspaces { records, heat, .. } = &*self.keyspaces;
+                let Keyspaces { records, past, heat, .. } = &*self.keyspaces;
+                if let Some(preserve) = commit.preserve
+                    && let Some((record, before)) = records.newest(&write.key)
+                    && record.ts <= preserve
+                {
+                    past.keep(&layout::touched_key(record.ts, &write.key), &record, before);
+                }
                 records.write(&write.key, write.value.as_ref(), commit.ts);
                 heat.write(&write.key);
             }

@@ -43,6 +43,20 @@
 //! refuses further commits. What the cache holds stays true of what snapshots
 //! may see.
 //!
+//! # The past
+//! A commit that replaces an entry of a record notes in its own which commit wrote
+//! that (*before*). Commits replace entries in their order, and no fill gets in
+//! that misses one, so nothing wrote the key in between, and that stays so: what
+//! the key was at any timestamp from `before` up to `since` is what it was at
+//! `before`. Of a delete nothing is noted, as an absence may have been found later
+//! than it began.
+//!
+//! So a second cache holds what keys were at timestamps of the past, under both
+//! together. A snapshot goes from the entry of the key back to the write that it
+//! sees, as far as the links go, and looks there: however many versions see one
+//! record, it is there once, and a commit that moves a record into `history` puts
+//! it there. Where no link leads, it looks at its own timestamp.
+//!
 //! # Shape
 //! `Shard` is a ring of bytes in which entries stand one after the other, and an
 //! index from hash to place. What is oldest goes first, unless it was read since
@@ -79,9 +93,14 @@ const SHARDS_MAX: usize = 256;
 pub(crate) enum Found {
     /// This is what it is there.
     Exact(Option<Record>),
-    /// It was written last after that timestamp, and at or before this one.
-    /// Since then it is as it is now.
-    Newer(Timestamp),
+    /// It was written last after that timestamp.
+    Newer {
+        /// At or before this one; since then it is as it is now.
+        since: Timestamp,
+        /// By the commit before that at this one, where that is known: in between
+        /// nothing wrote it.
+        before: Option<Timestamp>,
+    },
     /// Nothing.
     Unknown,
 }
@@ -138,6 +157,29 @@ impl Records {
     pub(crate) fn write(&self, key: &[u8], value: Option<&Bytes>, ts: Timestamp) {
         if let Some((mut shard, hash)) = self.shard(key) {
             shard.write(hash, key, value, ts);
+        }
+    }
+
+    /// The record of `key` as it is now, if it is known, and what wrote the one
+    /// before it. For who is about to commit.
+    pub(crate) fn newest(&self, key: &[u8]) -> Option<(Record, Option<Timestamp>)> {
+        let (mut shard, hash) = self.shard(key)?;
+        match shard.get(hash, key, Timestamp::MAX) {
+            Found::Exact(Some(record)) => Some((record, shard.before(hash, key))),
+            _ => None,
+        }
+    }
+
+    /// What wrote the record before the one that is known of `key`.
+    pub(crate) fn before(&self, key: &[u8]) -> Option<Timestamp> {
+        let (shard, hash) = self.shard(key)?;
+        shard.before(hash, key)
+    }
+
+    /// Lets in a record that will not change any more, if there is room.
+    pub(crate) fn keep(&self, key: &[u8], record: &Record, before: Option<Timestamp>) {
+        if let Some((mut shard, hash)) = self.shard(key) {
+            shard.keep(hash, key, record, before);
         }
     }
 

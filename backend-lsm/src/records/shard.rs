@@ -12,9 +12,9 @@ use super::index::Index;
 /// Entries stand at multiples of this in the ring; places count in it.
 const UNIT: usize = 8;
 
-/// `value_len u32 · key_len u16 · flags u16 · since u64`, then key and value.
-/// A key length of zero fills the ring up to its end.
-const HEADER: usize = 16;
+/// `value_len u32 · key_len u16 · flags u16 · since u64 · before u64`, then key and
+/// value. A key length of zero fills the ring up to its end.
+const HEADER: usize = 24;
 
 /// The value length of a key that is absent.
 const ABSENT: u32 = u32::MAX;
@@ -40,9 +40,15 @@ struct Header {
     key_len: u16,
     flags: u16,
     since: Timestamp,
+    /// What wrote the record before this one; zero if that is not known.
+    before: Timestamp,
 }
 
 impl Header {
+    fn before(self) -> Option<Timestamp> {
+        (self.before > Timestamp::ZERO).then_some(self.before)
+    }
+
     fn value_len(self) -> usize {
         if self.value_len == ABSENT { 0 } else { self.value_len as usize }
     }
@@ -105,7 +111,7 @@ impl Shard {
     pub(super) fn get(&mut self, hash: u64, key: &[u8], at: Timestamp) -> Found {
         let Some((place, header)) = self.find(hash, key) else { return Found::Unknown };
         if header.since > at {
-            return Found::Newer(header.since);
+            return Found::Newer { since: header.since, before: header.before() };
         }
         if header.flags & READ == 0 {
             self.set_header(place, Header { flags: header.flags | READ, ..header });
@@ -123,6 +129,26 @@ impl Shard {
         }
     }
 
+    /// What wrote the record before the one that is known of `key`.
+    pub(super) fn before(&self, hash: u64, key: &[u8]) -> Option<Timestamp> {
+        self.find(hash, key)?.1.before()
+    }
+
+    /// Lets in a record that will not change any more, if there is room.
+    pub(super) fn keep(
+        &mut self,
+        hash: u64,
+        key: &[u8],
+        record: &Record,
+        before: Option<Timestamp>,
+    ) {
+        let fits = self.fits(entry_len(key.len(), record.value.len()));
+        if fits && self.find(hash, key).is_none() {
+            let before = before.unwrap_or(Timestamp::ZERO);
+            self.insert(hash, key, Some(&record.value), record.ts, before);
+        }
+    }
+
     pub(super) fn fill(
         &mut self,
         hash: u64,
@@ -136,7 +162,7 @@ impl Shard {
         }
         let len = entry_len(key.len(), value.map_or(0, Bytes::len));
         if self.fits(len) || self.was_missed(hash) {
-            self.insert(hash, key, value, since);
+            self.insert(hash, key, value, since, Timestamp::ZERO);
         }
     }
 
@@ -149,17 +175,20 @@ impl Shard {
         let Some((place, header)) = self.find(hash, key) else {
             // As long as nothing has to go for it, what is written is let in.
             if value.is_some() && self.fits(entry_len(key.len(), value_len)) {
-                self.insert(hash, key, value, ts);
+                self.insert(hash, key, value, ts, Timestamp::ZERO);
             }
             return;
         };
+        // An absence may have begun at any time before it was found.
+        let is_absent = header.value_len == ABSENT;
+        let before = if is_absent { Timestamp::ZERO } else { header.since };
         if entry_len(key.len(), value_len) == header.len() {
             let value_len = value.map_or(ABSENT, |value| narrow(value.len()));
-            self.set_header(place, Header { value_len, since: ts, ..header });
+            self.set_header(place, Header { value_len, since: ts, before, ..header });
             self.copy(place + HEADER + key.len(), value.map_or(&[][..], |value| value));
         } else {
             self.forget(hash, place, header);
-            self.insert(hash, key, value, ts);
+            self.insert(hash, key, value, ts, before);
         }
     }
 
@@ -202,12 +231,15 @@ impl Shard {
     /// The entry at a place. A damaged one would be none; there are none.
     fn header(&self, place: usize) -> Option<Header> {
         let bytes = self.ring.get(place..)?.first_chunk::<HEADER>()?;
-        let [a, b, c, d, e, f, g, h, since @ ..] = *bytes;
+        let (lens, times) = bytes.split_first_chunk::<8>()?;
+        let (since, before) = times.split_first_chunk::<8>()?;
+        let [a, b, c, d, e, f, g, h] = *lens;
         Some(Header {
             value_len: u32::from_ne_bytes([a, b, c, d]),
             key_len: u16::from_ne_bytes([e, f]),
             flags: u16::from_ne_bytes([g, h]),
-            since: Timestamp::new(u64::from_ne_bytes(since)),
+            since: Timestamp::new(u64::from_ne_bytes(*since)),
+            before: Timestamp::new(u64::from_ne_bytes(before.try_into().ok()?)),
         })
     }
 
@@ -219,13 +251,15 @@ impl Shard {
 
     fn set_header(&mut self, place: usize, header: Header) {
         let mut bytes = [0; HEADER];
-        let (lens, since) = bytes.split_at_mut(8);
+        let (lens, times) = bytes.split_at_mut(8);
+        let (since, before) = times.split_at_mut(8);
         let (value_len, rest) = lens.split_at_mut(4);
         let (key_len, flags) = rest.split_at_mut(2);
         value_len.copy_from_slice(&header.value_len.to_ne_bytes());
         key_len.copy_from_slice(&header.key_len.to_ne_bytes());
         flags.copy_from_slice(&header.flags.to_ne_bytes());
         since.copy_from_slice(&header.since.get().to_ne_bytes());
+        before.copy_from_slice(&header.before.get().to_ne_bytes());
         self.copy(place, &bytes);
     }
 
@@ -240,7 +274,14 @@ impl Shard {
         self.touched + len <= self.ring.len() && !self.index.is_full()
     }
 
-    fn insert(&mut self, hash: u64, key: &[u8], value: Option<&Bytes>, since: Timestamp) {
+    fn insert(
+        &mut self,
+        hash: u64,
+        key: &[u8],
+        value: Option<&Bytes>,
+        since: Timestamp,
+        before: Timestamp,
+    ) {
         let len = entry_len(key.len(), value.map_or(0, Bytes::len));
         let (Ok(key_len @ 1..), true) =
             (u16::try_from(key.len()), len <= self.ring.len() / ENTRY_PART)
@@ -253,7 +294,7 @@ impl Shard {
         }
         let Some(place) = self.make_room(len) else { return };
         let value_len = value.map_or(ABSENT, |value| narrow(value.len()));
-        self.set_header(place, Header { value_len, key_len, flags: 0, since });
+        self.set_header(place, Header { value_len, key_len, flags: 0, since, before });
         self.copy(place + HEADER, key);
         self.copy(place + HEADER + key.len(), value.map_or(&[][..], |value| value));
         self.index.insert(hash, narrow(place / UNIT));
@@ -279,8 +320,9 @@ impl Shard {
 
     fn skip_to_start(&mut self, to_end: usize) {
         if to_end >= HEADER {
-            let since = Timestamp::ZERO;
-            self.set_header(self.next, Header { value_len: 0, key_len: 0, flags: DEAD, since });
+            let (since, before) = (Timestamp::ZERO, Timestamp::ZERO);
+            let header = Header { value_len: 0, key_len: 0, flags: DEAD, since, before };
+            self.set_header(self.next, header);
         }
         self.used += to_end;
         self.next = 0;

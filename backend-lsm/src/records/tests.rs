@@ -25,9 +25,15 @@ fn is_true(found: &Found, writes: &Writes, at: u64, published: u64) -> bool {
         Found::Unknown => true,
         Found::Exact(record) => *record == state(writes, at),
         // From there on it is as it is now, as far as anybody may see.
-        Found::Newer(since) => {
+        Found::Newer { since, before } => {
             let since = since.get();
-            since > at && (since > published || state(writes, since) == state(writes, published))
+            let is_gapless = before.is_none_or(|before| {
+                let before = before.get();
+                state(writes, before).is_some_and(|record| record.ts.get() == before)
+                    && !writes.keys().any(|ts| before < *ts && *ts < since)
+            });
+            let is_newest = since > published || state(writes, since) == state(writes, published);
+            since > at && is_newest && is_gapless
         }
     }
 }
@@ -68,8 +74,10 @@ impl<'a> World<'a> {
         let writes = BTreeMap::from([(1, first.map(Bytes::from))]);
         let (records, begin) = (Records::new(4096), Timestamp::new(1));
         if !has_room {
-            let other = Record { ts: begin, value: Bytes::from_static(&[7; 100]) };
-            for n in 0..30_u64 {
+            // Small ones last, so that not even a small one has room.
+            for n in 0..60_u64 {
+                let value = if n < 30 { &[7; 100][..] } else { &[] };
+                let other = Record { ts: begin, value: Bytes::from_static(value) };
                 records.fill(&n.to_be_bytes(), Some(&other), begin);
             }
             records.fill(KEY, state(&writes, 1).as_ref(), begin);
@@ -256,6 +264,33 @@ fn small_cache_of_many_keys_tells_no_lie() {
         }
         assert!(hits > 0, "seed {seed}");
     }
+}
+
+#[test]
+fn links_lead_from_the_newest_record_to_every_one_before() {
+    let (records, past) = (Records::new(1 << 16), Records::new(1 << 16));
+    let at = |ts: u64| [&ts.to_be_bytes()[..], KEY].concat();
+    let written: Vec<u64> = (1..20).map(|n| 7 * n).collect();
+    for &ts in &written {
+        if let Some((record, before)) = records.newest(KEY) {
+            past.keep(&at(record.ts.get()), &record, before);
+        }
+        records.write(KEY, Some(&Bytes::from(vec![1; ts as usize])), Timestamp::new(ts));
+    }
+    let mut link = records.before(KEY);
+    for &ts in written.iter().rev().skip(1) {
+        assert_eq!(link, Some(Timestamp::new(ts)));
+        let value = Bytes::from(vec![1; ts as usize]);
+        let record = Record { ts: Timestamp::new(ts), value };
+        assert_eq!(past.get(&at(ts), Timestamp::MAX), Found::Exact(Some(record)));
+        link = past.before(&at(ts));
+    }
+    assert_eq!(link, None);
+    // What comes after a delete has nothing before it.
+    records.write(KEY, None, Timestamp::new(200));
+    assert_eq!(records.before(KEY), Some(Timestamp::new(133)));
+    records.write(KEY, Some(&Bytes::from("again")), Timestamp::new(201));
+    assert_eq!(records.before(KEY), None);
 }
 
 #[test]
