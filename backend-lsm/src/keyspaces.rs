@@ -139,13 +139,18 @@ impl Keyspaces {
     /// Has the memtable of `head` written out if ranges suffer from what was
     /// overwritten in it. It is for who commits, as it waits for the journal.
     pub(crate) fn cool_head(&self) -> Result<()> {
-        if self.heat.is_due() {
+        if !self.heat.is_hot() {
+            return Ok(());
+        }
+        let tree = &self.head.tree;
+        let mut waiting = tree.sealed_memtable_count();
+        // Behind others it would wait, and where four do, fjall has everybody
+        // who writes sleep for a tenth of a second.
+        if waiting == 0 && self.heat.is_due() {
             self.head.rotate_memtable().map_err(engine("rotating the memtable of head"))?;
+            waiting = tree.sealed_memtable_count();
         }
-        if self.heat.is_hot() {
-            let tree = &self.head.tree;
-            self.heat.see_memtables(tree.active_memtable().id(), tree.sealed_memtable_count());
-        }
+        self.heat.see_memtables(tree.active_memtable().id(), waiting);
         Ok(())
     }
 
