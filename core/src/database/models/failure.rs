@@ -2,12 +2,14 @@
 
 use loom::thread;
 
-use super::{Db, Shared, has_record, model, open, open_over, put};
+use super::{Db, Shared, has_record, model, open, open_over, put, put_with};
 use crate::*;
 
-/// What became of commits that put these keys, side by side with `meanwhile`.
+/// What became of commits that put these keys, side by side with `meanwhile`. Only
+/// where none is fsynced does a leader go on for others.
 fn commits_beside(
     db: &Db,
+    durability: Durability,
     keys: &'static [&'static [u8]],
     meanwhile: impl FnOnce(&Db),
 ) -> Vec<(&'static [u8], Result<Timestamp>)> {
@@ -15,7 +17,8 @@ fn commits_beside(
         .iter()
         .map(|&key| {
             let db = db.clone();
-            thread::spawn(move || (key, put(&db, key, b"x")))
+            let options = TxnOptions::new().durability(durability);
+            thread::spawn(move || (key, put_with(&db, &options, key, b"x")))
         })
         .collect();
     meanwhile(db);
@@ -43,7 +46,7 @@ fn outcomes_are_true(db: &Db, outcomes: &[(&[u8], Result<Timestamp>)]) {
 
 fn failed_group() {
     let db = open_over(Shared { fails_apply: Some(1), ..Shared::default() });
-    let outcomes = commits_beside(&db, &[b"a", b"b"], |_| ());
+    let outcomes = commits_beside(&db, Durability::Sync, &[b"a", b"b"], |_| ());
     outcomes_are_true(&db, &outcomes);
     assert!(outcomes.iter().all(|(_, outcome)| outcome.is_err()));
     assert_eq!(put(&db, b"c", b"x").map_err(|e| e.kind()), Err(ErrorKind::Poisoned));
@@ -58,7 +61,7 @@ model!(
 
 fn failed_group_of_others() {
     let db = open_over(Shared { fails_apply: Some(2), ..Shared::default() });
-    let outcomes = commits_beside(&db, &[b"a", b"b"], |_| ());
+    let outcomes = commits_beside(&db, Durability::Buffered, &[b"a", b"b"], |_| ());
     outcomes_are_true(&db, &outcomes);
 }
 
@@ -68,26 +71,40 @@ model!(
     broken: "a leader is told of the failure of a group that it led for others"
 );
 
-fn poisoned_beside_commits() {
+fn poisoned_beside(durability: Durability) {
     let db = open_over(Shared { fails_sync: true, ..Shared::default() });
-    let outcomes = commits_beside(&db, &[b"a", b"b"], |db| {
+    let outcomes = commits_beside(&db, durability, &[b"a", b"b"], |db| {
         assert_eq!(db.sync().map_err(|e| e.kind()), Err(ErrorKind::CommitUnknown));
     });
     outcomes_are_true(&db, &outcomes);
     assert_eq!(put(&db, b"c", b"x").map_err(|e| e.kind()), Err(ErrorKind::Poisoned));
 }
 
+fn poisoned_beside_synced() {
+    poisoned_beside(Durability::Sync);
+}
+
 model!(
-    commit_beside_a_failed_fsync_is_told_the_truth, 3, poisoned_beside_commits,
+    commit_beside_a_failed_fsync_is_told_the_truth, 3, poisoned_beside_synced,
     "what was acknowledged beside a failing fsync is there, and what was refused is not",
-    broken: "commits that wait when the engine is poisoned are applied all the same",
-        "a committer is told of the poisoning while its commit is being applied",
+    broken: "a committer is told of the poisoning while its commit is being applied",
         "a leader that gathers does not ask whether it was refused meanwhile"
+);
+
+fn poisoned_beside_buffered() {
+    poisoned_beside(Durability::Buffered);
+}
+
+model!(
+    commit_behind_others_beside_a_failed_fsync_is_told_the_truth, 3, poisoned_beside_buffered,
+    "the same, where a leader goes on for those behind it",
+    broken: "commits that wait when the engine is poisoned are applied all the same",
+        "a committer is told of the poisoning while its commit is being applied"
 );
 
 fn failed_group_of_the_poisoned() {
     let db = open_over(Shared { fails_sync: true, fails_apply: Some(2), ..Shared::default() });
-    let outcomes = commits_beside(&db, &[b"a", b"b"], |db| {
+    let outcomes = commits_beside(&db, Durability::Buffered, &[b"a", b"b"], |db| {
         let _ = db.sync();
     });
     outcomes_are_true(&db, &outcomes);
@@ -105,7 +122,9 @@ model!(
 
 fn closing() {
     let db = open();
-    let outcomes = commits_beside(&db, &[b"a", b"b"], |db| db.close().unwrap());
+    let outcomes = commits_beside(&db, Durability::Sync, &[b"a", b"b"], |db| {
+        db.close().unwrap();
+    });
     for (key, outcome) in outcomes {
         let kind = outcome.as_ref().err().map(Error::kind);
         assert!(kind.is_none_or(|kind| kind == ErrorKind::Closed));

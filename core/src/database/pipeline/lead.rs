@@ -149,6 +149,7 @@ impl<S: Store> Inner<S> {
                 return if done { Ok(ts) } else { Err(error) };
             }
             let synced = begun.map(|(begun, commits)| (begun.elapsed(), commits));
+            let is_synced = synced.is_some();
             self.publish(last, changes);
             // A watcher counts itself, and has a fence before it looks at the
             // head. Publishing, a fence, and counting make that store
@@ -191,7 +192,9 @@ impl<S: Store> Inner<S> {
             }
             self.maintenance.note_writes(writes);
             let more = !state.queue.commits.is_empty();
-            if !more || round >= ROUNDS_MAX {
+            // Next to an fsync a hand-over is cheap, and who leads on for others
+            // does not come back to share the next one.
+            if !more || is_synced || round >= ROUNDS_MAX {
                 break;
             }
             pipeline.wake(&state);
