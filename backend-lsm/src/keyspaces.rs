@@ -1,5 +1,7 @@
 //! The fjall database and its keyspaces.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use fjall::config::FilterPolicy;
 use fjall::{AbstractTree, Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable};
@@ -151,6 +153,24 @@ impl Keyspaces {
             waiting = tree.sealed_memtable_count();
         }
         self.heat.see_memtables(tree.active_memtable().id(), waiting);
+        Ok(())
+    }
+
+    /// Writes all memtables out, and waits for it.
+    pub(crate) fn flush(&self) -> Result<()> {
+        self.all().into_iter().try_for_each(|keyspace| self.write_out(keyspace))
+    }
+
+    /// Writes the memtable of a keyspace out, and waits for it. Unlike fjall, which
+    /// would wait for ever, it does not if the tables cannot be written.
+    pub(crate) fn write_out(&self, keyspace: &Keyspace) -> Result<()> {
+        let what = || engine("writing tables");
+        keyspace.rotate_memtable().map_err(what())?;
+        while keyspace.tree.sealed_memtable_count() > 0 {
+            // It fails once fjall has given up.
+            self.db.persist(PersistMode::Buffer).map_err(what())?;
+            std::thread::sleep(Duration::from_millis(1));
+        }
         Ok(())
     }
 

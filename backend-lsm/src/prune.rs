@@ -40,9 +40,8 @@ pub(crate) fn prune(open: &Open, keep: &Retention) -> Result<PruneReport> {
     }
     if report.records_removed >= COMPACT_MIN {
         for keyspace in [&keyspaces.history, &keyspaces.touched, &keyspaces.log] {
-            let what = || engine("compacting after a prune");
-            keyspace.rotate_memtable_and_wait().map_err(what())?;
-            keyspace.major_compact().map_err(what())?;
+            keyspaces.write_out(keyspace)?;
+            keyspace.major_compact().map_err(engine("compacting after a prune"))?;
         }
     }
     Ok(report)

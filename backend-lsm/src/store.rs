@@ -106,9 +106,7 @@ impl LsmStore {
     /// `Closed`, `Io`.
     pub fn flush(&self) -> Result<()> {
         let open = self.open()?;
-        for keyspace in open.keyspaces.all() {
-            keyspace.rotate_memtable_and_wait().map_err(engine("writing tables"))?;
-        }
+        open.keyspaces.flush()?;
         // The current native snapshot still reads the memtables, and keeps them.
         open.refresh();
         Ok(())

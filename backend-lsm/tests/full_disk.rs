@@ -74,3 +74,32 @@ fn full_disk_acknowledges_nothing_that_is_not_there_after_reopening() {
         disk.grow(24);
     }
 }
+
+#[test]
+fn full_disk_fails_a_flush_without_a_hang_or_a_loss() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(disk) = Small::mount(dir.path(), 24) else {
+        eprintln!("SKIPPED: a filesystem can be mounted only by root");
+        return;
+    };
+    // The journal takes more than half, and the tables would take as much.
+    let (records, value) = (14 * 16, vec![0xa5; 64 * 1024]);
+    {
+        let path = dir.path().join("db");
+        let options = Options::new().durability(Durability::Buffered);
+        let db = Builder::new(&path).options(options).open().unwrap();
+        for i in 0..records {
+            db.transact(|txn| txn.put(&u32::to_be_bytes(i), value.clone())).unwrap();
+        }
+        assert!(db.store().flush().is_err());
+        let _ = db.close();
+        drop(db);
+        disk.grow(128);
+        let db = Builder::new(&path).open().unwrap();
+        assert_eq!(db.begin_read().unwrap().range(..).count(), records as usize);
+        db.close().unwrap();
+        drop(db);
+        std::fs::remove_dir_all(&path).unwrap();
+        disk.grow(24);
+    }
+}
