@@ -34,6 +34,9 @@ pub struct LsmStore {
     current: Arc<Current>,
 }
 
+/// Bytes in memtables from which on closing writes them out.
+const CLOSE_FLUSH_MIN: u64 = 4 * 1024 * 1024;
+
 /// The newest published state, until the store is closed. Held shortly.
 type Current = RwLock<Option<Arc<State>>>;
 
@@ -323,11 +326,17 @@ impl Store for LsmStore {
         open.sync()?;
         open.horizon.sync()?;
         open.directory.sync_names()?;
+        // All is safe. What would take longer to replay than to write is written.
+        let flushed = match open.keyspaces.db.write_buffer_size() {
+            ..CLOSE_FLUSH_MIN => Ok(()),
+            _ => open.keyspaces.flush(),
+        };
         drop(self.current.write().unwrap_or_else(PoisonError::into_inner).take());
-        match Arc::into_inner(open) {
+        let noted = match Arc::into_inner(open) {
             Some(open) => open.note_journals(),
             None => Ok(()),
-        }
+        };
+        flushed.and(noted)
     }
 
     fn stats(&self) -> StoreStats {
@@ -349,5 +358,44 @@ impl fmt::Debug for LsmStore {
         f.debug_struct("LsmStore")
             .field("path", &open.as_ref().map(|open| open.directory.path()))
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use vellum_core::{Connection, ConnectionExt, Options, ReadTxn, WriteTxn};
+
+    use super::*;
+    use crate::error::io;
+
+    /// Tables of all our keyspaces; the zeroth is fjall's own.
+    fn tables(database: &Path) -> std::io::Result<usize> {
+        let mut count = 0;
+        for keyspace in 1..=5 {
+            let tables = format!("fjall/keyspaces/{keyspace}/tables");
+            count += std::fs::read_dir(database.join(tables))?.count();
+        }
+        Ok(count)
+    }
+
+    #[test]
+    fn close_writes_out_what_would_take_long_to_replay_and_no_less() -> Result<()> {
+        let dir = tempfile::tempdir().map_err(io("making a directory"))?;
+        for (records, is_written) in [(10, false), (5000, true)] {
+            let path = dir.path().join(records.to_string());
+            let options = Options::new().durability(Durability::Buffered);
+            let open = || crate::Builder::new(&path).options(options).open();
+            let db = open()?;
+            db.transact(|txn| {
+                (0..records).try_for_each(|i: u32| txn.put(&i.to_be_bytes(), vec![7; 1000]))
+            })?;
+            db.close()?;
+            drop(db);
+            assert_eq!(tables(&path).map_err(io("listing"))? > 0, is_written, "{records}");
+            assert_eq!(open()?.begin_read()?.range(..).count(), records as usize);
+        }
+        Ok(())
     }
 }

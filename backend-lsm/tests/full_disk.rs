@@ -76,7 +76,7 @@ fn full_disk_acknowledges_nothing_that_is_not_there_after_reopening() {
 }
 
 #[test]
-fn full_disk_fails_a_flush_without_a_hang_or_a_loss() {
+fn full_disk_fails_a_flush_and_a_close_without_a_hang_or_a_loss() {
     let dir = tempfile::tempdir().unwrap();
     let Some(disk) = Small::mount(dir.path(), 24) else {
         eprintln!("SKIPPED: a filesystem can be mounted only by root");
@@ -84,15 +84,17 @@ fn full_disk_fails_a_flush_without_a_hang_or_a_loss() {
     };
     // The journal takes more than half, and the tables would take as much.
     let (records, value) = (14 * 16, vec![0xa5; 64 * 1024]);
-    {
-        let path = dir.path().join("db");
+    for closes_only in [false, true] {
+        let path = dir.path().join(closes_only.to_string());
         let options = Options::new().durability(Durability::Buffered);
         let db = Builder::new(&path).options(options).open().unwrap();
         for i in 0..records {
             db.transact(|txn| txn.put(&u32::to_be_bytes(i), value.clone())).unwrap();
         }
-        assert!(db.store().flush().is_err());
-        let _ = db.close();
+        if !closes_only {
+            assert!(db.store().flush().is_err());
+        }
+        assert!(db.close().is_err());
         drop(db);
         disk.grow(128);
         let db = Builder::new(&path).open().unwrap();
