@@ -39,6 +39,9 @@ const DETOUR: u32 = 128;
 /// A list so long is searched in no time, and written anew at every addition.
 const DETOURS_MAX: usize = 256;
 
+/// So many of this memtable and of those before it are gone around.
+const SHOWN_MAX: usize = 4 * DETOURS_MAX;
+
 /// Fewer writes than these are not worth a table.
 const WRITES_MIN: u64 = 4096;
 
@@ -123,6 +126,9 @@ impl Heat {
             // A copy, as the key may be a part of something large.
             let key = Bytes::copy_from_slice(key);
             detours.new.insert(at, key.clone());
+            if detours.shown.len() >= SHOWN_MAX {
+                detours.shown = detours.new.clone().into();
+            }
             if let Err(at) = detours.shown.binary_search(&key) {
                 let (low, high) = detours.shown.split_at(at);
                 detours.shown = [low, &[key], high].concat().into();
@@ -262,5 +268,16 @@ mod tests {
             (0..).take(2 * DETOURS_MAX).for_each(|i| heat.write(&key(i)));
         }
         assert_eq!(heat.detours().len(), DETOURS_MAX);
+        // Nor does it grow where memtables always wait.
+        for memtable in 2..8 {
+            heat.see_memtables(memtable, 1);
+            let first = u32::try_from(memtable).unwrap_or(0) * 1000;
+            for _ in 0..2 * DETOUR {
+                (first..).take(DETOURS_MAX).for_each(|i| heat.write(&key(i)));
+            }
+            let shown = heat.detours();
+            assert!(shown.len() <= SHOWN_MAX && shown.is_sorted(), "{}", shown.len());
+            assert!(shown.contains(&key(first)));
+        }
     }
 }
