@@ -323,20 +323,20 @@ impl Store for LsmStore {
         let Some(open) = open else { return Ok(()) };
         // fsyncs what was buffered, and makes the horizon exact: a journal that
         // is shorter at the next open has lost something.
-        open.sync()?;
-        open.horizon.sync()?;
-        open.directory.sync_names()?;
-        // All is safe. What would take longer to replay than to write is written.
+        let synced = open.sync().and_then(|()| open.horizon.sync());
+        let safe = synced.and_then(|()| open.directory.sync_names());
+        // What would take longer to replay than to write is written.
         let flushed = match open.keyspaces.db.write_buffer_size() {
-            ..CLOSE_FLUSH_MIN => Ok(()),
-            _ => open.keyspaces.flush(),
+            CLOSE_FLUSH_MIN.. if safe.is_ok() => open.keyspaces.flush(),
+            _ => Ok(()),
         };
+        // Whatever failed, this lets go of the directory.
         drop(self.current.write().unwrap_or_else(PoisonError::into_inner).take());
         let noted = match Arc::into_inner(open) {
-            Some(open) => open.note_journals(),
-            None => Ok(()),
+            Some(open) if safe.is_ok() => open.note_journals(),
+            _ => Ok(()),
         };
-        flushed.and(noted)
+        safe.and(flushed).and(noted)
     }
 
     fn stats(&self) -> StoreStats {
