@@ -90,7 +90,7 @@ impl Builder {
     /// half.
     ///
     /// Point reads look there first, and find keys that are absent too; ranges
-    /// use blocks alone. Besides its key and its value a record takes some 30
+    /// use blocks alone. Besides its key and its value a record takes some 40
     /// bytes. A quarter is for records that only saved versions and past
     /// timestamps show.
     pub fn record_cache_bytes(mut self, bytes: u64) -> Self {

@@ -12,7 +12,7 @@
 //! order in which transactions take it *is* the serial order. A decided commit
 //! then joins the queue. If nobody leads, its thread leads: it takes the whole
 //! queue, applies it as one group with at most one fsync, publishes it, and
-//! goes on while more has gathered. Who finds a leader at work waits; alone, a
+//! goes on while more has gathered; after an fsync the next committer leads. Who finds a leader at work waits; alone, a
 //! committer pays no hand-over. Before an fsync a leader waits shortly for those
 //! who committed with the last one (`gather`).
 //!
