@@ -21,16 +21,21 @@ use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use fjall::OwnedWriteBatch;
+use fjall::{Keyspace, OwnedWriteBatch, Slice};
 use vellum_core::{Commit, Previous, Record, Result, Timestamp, Write};
 
 use crate::layout::{self, GROUP, GroupRecord};
 use crate::store::Open;
 
+/// What the journal has of an item besides its key and value, in bytes.
+const ITEM_BYTES: u64 = 21;
+
 /// Collects the writes of a group.
 pub(crate) struct Batch<'a> {
     open: &'a Open,
     batch: OwnedWriteBatch,
+    /// What it takes in the journal, about.
+    bytes: u64,
     /// What the commits of this group that were added so far wrote, where a
     /// later one may supersede it; `None` is a delete. Only kept if there are
     /// several commits.
@@ -47,6 +52,7 @@ impl<'a> Batch<'a> {
                 open.keyspaces.db.clone(),
                 items.sum::<usize>() + 1,
             ),
+            bytes: 0,
             own: own.then(HashMap::new),
         }
     }
@@ -68,22 +74,35 @@ impl<'a> Batch<'a> {
         for entry in &commit.catalog {
             let key = layout::catalog_key(&entry.key);
             match &entry.value {
-                Some(value) => self.batch.insert(&keyspaces.meta, key, value.clone()),
-                None => self.batch.remove(&keyspaces.meta, key),
+                Some(value) => self.insert(&keyspaces.meta, key, value.clone()),
+                None => self.remove(&keyspaces.meta, key),
             }
         }
         if commit.logged {
             let writes = commit.writes.iter().map(|w| (&w.key[..], w.value.is_some()));
             let key = layout::encode_ts(commit.ts);
-            self.batch.insert(&keyspaces.log, key, layout::encode_log(writes));
+            self.insert(&keyspaces.log, key, layout::encode_log(writes));
         }
         Ok(())
     }
 
-    /// Adds the group record: the batch is complete.
-    pub(crate) fn finish(mut self, record: &GroupRecord) -> OwnedWriteBatch {
-        self.batch.insert(&self.open.keyspaces.meta, GROUP, record.encode());
-        self.batch
+    /// Adds the group record: the batch is complete. Also says what it takes in the
+    /// journal, in bytes, about.
+    pub(crate) fn finish(mut self, record: &GroupRecord) -> (OwnedWriteBatch, u64) {
+        self.insert(&self.open.keyspaces.meta, GROUP, record.encode());
+        (self.batch, self.bytes)
+    }
+
+    fn insert(&mut self, keyspace: &Keyspace, key: impl Into<Slice>, value: impl Into<Slice>) {
+        let (key, value) = (key.into(), value.into());
+        self.bytes += (key.len() + value.len()) as u64 + ITEM_BYTES;
+        self.batch.insert(keyspace, key, value);
+    }
+
+    fn remove(&mut self, keyspace: &Keyspace, key: impl Into<Slice>) {
+        let key = key.into();
+        self.bytes += key.len() as u64 + ITEM_BYTES;
+        self.batch.remove(keyspace, key);
     }
 
     /// Writes over whatever stands there.
@@ -104,7 +123,7 @@ impl<'a> Batch<'a> {
         let is_seen = superseded.as_ref().is_none_or(|record| record.ts <= preserve);
         if is_seen {
             let key = layout::touched_key(preserve, &write.key);
-            self.batch.insert(&self.open.keyspaces.touched, key, Bytes::new());
+            self.insert(&self.open.keyspaces.touched, key, Bytes::new());
         }
         if let Some(record) = superseded {
             if is_seen {
@@ -122,9 +141,9 @@ impl<'a> Batch<'a> {
         let head = &self.open.keyspaces.head;
         match &write.value {
             Some(value) => {
-                self.batch.insert(head, write.key.clone(), layout::encode_record(ts, value));
+                self.insert(head, write.key.clone(), layout::encode_record(ts, value));
             }
-            None => self.batch.remove(head, write.key.clone()),
+            None => self.remove(head, write.key.clone()),
         }
         write.value.is_none()
     }
@@ -132,7 +151,7 @@ impl<'a> Batch<'a> {
     fn put_history(&mut self, key: &[u8], ts: Timestamp, value: Option<&Bytes>) {
         self.open.has_history.store(true, Ordering::Relaxed);
         let value = value.map_or(Vec::new(), |value| layout::encode_record(ts, value));
-        self.batch.insert(&self.open.keyspaces.history, layout::history_key(key, ts), value);
+        self.insert(&self.open.keyspaces.history, layout::history_key(key, ts), value);
     }
 
     /// The record that a write supersedes.

@@ -139,6 +139,11 @@ pub(crate) fn present(dir: &Path) -> Result<Option<RangeInclusive<u64>>> {
     Ok(files.first().zip(files.last()).map(|((first, _), (last, _))| *first..=*last))
 }
 
+/// The journal that is written.
+pub(crate) fn newest(dir: &Path) -> Result<Option<PathBuf>> {
+    Ok(list(dir)?.pop().map(|(_, path)| path))
+}
+
 fn name(id: u64) -> String {
     format!("{id}.{EXTENSION}")
 }
@@ -201,6 +206,28 @@ fn next_data(file: &File, at: u64) -> std::io::Result<Option<u64>> {
         Err(e) => return Err(e.into()),
     }
     Ok((at < file.metadata()?.len()).then_some(at))
+}
+
+/// Where the next hole begins at or after `at`; the end of the file if there is none,
+/// or if the file system does not tell.
+fn next_hole(file: &File, at: u64) -> std::io::Result<u64> {
+    #[cfg(any(target_os = "linux", target_os = "freebsd", target_vendor = "apple"))]
+    match rustix::fs::seek(file, rustix::fs::SeekFrom::Hole(at)) {
+        Ok(start) => return Ok(start),
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOTSUP) => {}
+        Err(e) => return Err(e.into()),
+    }
+    Ok(file.metadata()?.len())
+}
+
+/// Where the hole begins that the file ends in, if it ends in one and the file system
+/// tells.
+pub(crate) fn end_of_data(file: &File) -> std::io::Result<Option<u64>> {
+    let mut end = 0;
+    while let Some(start) = next_data(file, end)? {
+        end = next_hole(file, start)?;
+    }
+    Ok((end < file.metadata()?.len()).then_some(end))
 }
 
 /// How many zeros there are at the end, counted by the block.

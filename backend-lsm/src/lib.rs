@@ -9,11 +9,12 @@
 //!   nothing that was acknowledged is lost, or it is noticed;
 //! - `archive`, `reader`: the containers that those look into;
 //! - `layout`, `keyspaces`: which bytes stand where;
-//! - `store`, `group`: committing;
+//! - `store`, `group`: committing; `ahead`: quicker fsyncs;
 //! - `snapshot`, `head`, `changes`: reading; `records`: the cache of records;
 //! - `prune`, `verify`: upkeep; `heat`: which keys are overwritten too often.
 #![forbid(unsafe_code)]
 
+mod ahead;
 mod archive;
 mod builder;
 mod changes;

@@ -7,7 +7,7 @@
 //! that both sides decide on, and is only ever set by commits.
 
 use bytes::Bytes;
-use fjall::{Guard, OwnedWriteBatch, PersistMode, Readable, Snapshot};
+use fjall::{Guard, OwnedWriteBatch, Readable, Snapshot};
 use vellum_core::{PruneReport, Result, Retention, Timestamp};
 
 use crate::error::{corrupted, engine};
@@ -25,7 +25,7 @@ const COMPACT_MIN: u64 = 1 << 16;
 pub(crate) fn prune(open: &Open, keep: &Retention) -> Result<PruneReport> {
     let keyspaces = &*open.keyspaces;
     let native = keyspaces.db.snapshot();
-    let mut sweep = Sweep::new(keyspaces);
+    let mut sweep = Sweep::new(open);
     if open.has_history.load(std::sync::atomic::Ordering::Relaxed) {
         sweep.history(&native, keep)?;
     }
@@ -56,6 +56,7 @@ struct Old {
 
 /// Removes in batches.
 struct Sweep<'a> {
+    open: &'a Open,
     keyspaces: &'a Keyspaces,
     batch: OwnedWriteBatch,
     records: u64,
@@ -63,8 +64,9 @@ struct Sweep<'a> {
 }
 
 impl<'a> Sweep<'a> {
-    fn new(keyspaces: &'a Keyspaces) -> Self {
-        Self { keyspaces, batch: new_batch(keyspaces), records: 0, bytes: 0 }
+    fn new(open: &'a Open) -> Self {
+        let keyspaces = &*open.keyspaces;
+        Self { open, keyspaces, batch: new_batch(keyspaces), records: 0, bytes: 0 }
     }
 
     /// Every key's records in `history`, newest first.
@@ -153,21 +155,57 @@ impl<'a> Sweep<'a> {
             return Ok(());
         }
         let full = std::mem::replace(&mut self.batch, new_batch(self.keyspaces));
-        full.commit().map_err(engine("pruning"))
+        self.open.remove(full)
     }
 
     fn finish(self) -> Result<PruneReport> {
-        self.batch.commit().map_err(engine("pruning"))?;
+        self.open.remove(self.batch)?;
         Ok(PruneReport::new(self.records, self.bytes))
     }
 }
 
-/// A prune that is lost is done again: it need not survive power loss.
 fn new_batch(keyspaces: &Keyspaces) -> OwnedWriteBatch {
-    let batch = OwnedWriteBatch::with_capacity(keyspaces.db.clone(), CHUNK + 1);
-    batch.durability(Some(PersistMode::Buffer))
+    OwnedWriteBatch::with_capacity(keyspaces.db.clone(), CHUNK + 1)
 }
 
 fn read_key(guard: Guard, keyspace: &str) -> Result<Bytes> {
     guard.key().map(Bytes::from).map_err(engine(format!("reading {keyspace}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+    use std::time::Duration;
+
+    use vellum_core::{Connection, ConnectionExt, Options, Pruning, WriteTxn};
+
+    use super::*;
+    use crate::error::io;
+
+    #[test]
+    fn prune_writes_to_no_journal_beside_who_holds_it() -> Result<()> {
+        let dir = tempfile::tempdir().map_err(io("making a directory"))?;
+        let options = Options::new().pruning(Pruning::Manual);
+        let db = crate::Builder::new(dir.path().join("db")).options(options).open()?;
+        db.transact(|txn| txn.put(b"key", "before"))?;
+        db.save_version()?;
+        db.transact(|txn| txn.put(b"key", "after"))?;
+        db.delete_version(1)?;
+        let keyspaces = db.store().keyspaces()?;
+        let written = || keyspaces.db.seqno();
+        let report = thread::scope(|scope| {
+            let (mut prune, mut growth) = (None, 0);
+            db.store().hold_journals(|| {
+                let before = written();
+                prune = Some(scope.spawn(|| db.prune()));
+                thread::sleep(Duration::from_millis(100));
+                growth = written() - before;
+            })?;
+            assert_eq!(growth, 0, "batches");
+            prune.and_then(|prune| prune.join().ok()).transpose()
+        })?;
+        let report = report.unwrap_or_default();
+        assert!(report.records_removed > 0, "{report:?}");
+        Ok(())
+    }
 }

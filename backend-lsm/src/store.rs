@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock};
 
 use bytes::Bytes;
-use fjall::{PersistMode, Readable};
+use fjall::{OwnedWriteBatch, PersistMode, Readable};
 use vellum_core::{
     BoxIter, CommittedWrites, Durability, ErrorKind, Group, KeyRange, PruneReport, Recovered,
     Result, Retention, Store, StoreStats, Timestamp, VerifyReport,
 };
 
+use crate::ahead::Ahead;
 use crate::changes;
 use crate::directory::Directory;
 use crate::error::{NAME, corrupted, engine, error, in_doubt};
@@ -53,13 +54,15 @@ pub(crate) struct Open {
     pub(crate) has_history: AtomicBool,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Applied {
     group: GroupRecord,
     /// The newest group that is durable.
     synced: u64,
     /// Where the newest group stands in fjall's sequence, or a little below.
     seqno: u64,
+    /// Who holds the lock is the only one to write to a journal.
+    ahead: Ahead,
 }
 
 impl LsmStore {
@@ -75,13 +78,19 @@ impl LsmStore {
         let keyspaces = Arc::new(keyspaces);
         let state = State { keyspaces: keyspaces.clone(), native, ts: group.last_ts };
         let current = Arc::new(RwLock::new(Some(Arc::new(state))));
+        let applied = Applied {
+            group,
+            // Opening synced what it found.
+            synced: group.number,
+            seqno,
+            ahead: Ahead::new(directory.fjall()),
+        };
         let open = Open {
             keyspaces,
             directory,
             horizon,
             current: current.clone(),
-            // Opening synced what it found.
-            applied: Mutex::new(Applied { group, synced: group.number, seqno }),
+            applied: Mutex::new(applied),
             has_history: AtomicBool::new(has_history),
         };
         Ok(Self { open: RwLock::new(Some(Arc::new(open))), current })
@@ -125,6 +134,15 @@ impl LsmStore {
         Ok(self.open()?.keyspaces.clone())
     }
 
+    /// Keeps everybody else from writing to a journal meanwhile.
+    #[cfg(test)]
+    pub(crate) fn hold_journals(&self, act: impl FnOnce()) -> Result<()> {
+        let open = self.open()?;
+        let _applied = open.applied.lock().unwrap_or_else(PoisonError::into_inner);
+        act();
+        Ok(())
+    }
+
     fn current(&self) -> Result<Arc<State>> {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
         current.clone().ok_or_else(closed)
@@ -161,7 +179,12 @@ impl Open {
             Durability::Sync => PersistMode::SyncData,
             _ => PersistMode::Buffer,
         };
-        batch.finish(&record).durability(Some(mode)).commit().map_err(in_doubt("a commit"))?;
+        let (batch, bytes) = batch.finish(&record);
+        if group.durability == Durability::Sync {
+            applied.ahead.make_room();
+        }
+        batch.durability(Some(mode)).commit().map_err(in_doubt("a commit"))?;
+        applied.ahead.note(bytes, group.durability == Durability::Sync);
         applied.group = record;
         applied.seqno = record.seqno;
         if group.durability == Durability::Sync {
@@ -210,6 +233,12 @@ impl Open {
         if published == Some(applied.group.last_ts) {
             self.publish(applied.group.last_ts);
         }
+    }
+
+    /// Commits what a prune removes. It is lost with a power loss, and done again.
+    pub(crate) fn remove(&self, batch: OwnedWriteBatch) -> Result<()> {
+        let _applied = self.applied.lock().unwrap_or_else(PoisonError::into_inner);
+        batch.durability(Some(PersistMode::Buffer)).commit().map_err(engine("pruning"))
     }
 
     /// Forgets that `history` may hold something, if it holds nothing. Under the
