@@ -32,6 +32,7 @@ mod journal;
 mod keyspaces;
 mod layout;
 mod manifest;
+mod memtables;
 mod prune;
 mod reader;
 mod records;

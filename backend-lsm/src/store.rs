@@ -21,6 +21,7 @@ use crate::horizon::Horizon;
 use crate::journal;
 use crate::keyspaces::Keyspaces;
 use crate::layout::{self, GroupRecord};
+use crate::memtables::Memtables;
 use crate::prune;
 use crate::snapshot::{LsmSnapshot, State};
 use crate::verify;
@@ -63,6 +64,7 @@ struct Applied {
     seqno: u64,
     /// Who holds the lock is the only one to write to a journal.
     ahead: Ahead,
+    memtables: Memtables,
 }
 
 impl LsmStore {
@@ -84,6 +86,7 @@ impl LsmStore {
             synced: group.number,
             seqno,
             ahead: Ahead::new(directory.fjall()),
+            memtables: Memtables::new(&keyspaces),
         };
         let open = Open {
             keyspaces,
@@ -185,6 +188,7 @@ impl Open {
         }
         batch.durability(Some(mode)).commit().map_err(in_doubt("a commit"))?;
         applied.ahead.note(bytes, group.durability == Durability::Sync);
+        applied.memtables.note(&self.keyspaces, bytes);
         applied.group = record;
         applied.seqno = record.seqno;
         if group.durability == Durability::Sync {
