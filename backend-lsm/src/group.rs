@@ -25,10 +25,18 @@ use fjall::{Keyspace, OwnedWriteBatch, Slice};
 use vellum_core::{Commit, Previous, Record, Result, Timestamp, Write};
 
 use crate::layout::{self, GROUP, GroupRecord};
+use crate::pack::Pack;
 use crate::store::Open;
 
 /// What the journal has of an item besides its key and value, in bytes.
 const ITEM_BYTES: u64 = 21;
+
+/// What these add to `head`.
+fn head_bytes(commits: &[Commit]) -> usize {
+    let writes = commits.iter().flat_map(|commit| &commit.writes);
+    let len = |write: &Write| write.value.as_ref().map_or(0, |value| layout::TS_LEN + value.len());
+    writes.map(|write| write.key.len() + len(write)).sum()
+}
 
 /// Collects the writes of a group.
 pub(crate) struct Batch<'a> {
@@ -40,6 +48,8 @@ pub(crate) struct Batch<'a> {
     /// later one may supersede it; `None` is a delete. Only kept if there are
     /// several commits.
     own: Option<HashMap<Bytes, Option<Record>>>,
+    /// Keys and values for `head`.
+    head: Pack,
 }
 
 impl<'a> Batch<'a> {
@@ -54,6 +64,7 @@ impl<'a> Batch<'a> {
             ),
             bytes: 0,
             own: own.then(HashMap::new),
+            head: Pack::new(head_bytes(commits)),
         }
     }
 
@@ -139,11 +150,13 @@ impl<'a> Batch<'a> {
     /// Writes to `head`, and says whether that was a delete.
     fn put_head(&mut self, write: &Write, ts: Timestamp) -> bool {
         let head = &self.open.keyspaces.head;
+        let key = self.head.add(&[&write.key]);
         match &write.value {
             Some(value) => {
-                self.insert(head, write.key.clone(), layout::encode_record(ts, value));
+                let record = self.head.add(&[&layout::encode_ts(ts), value]);
+                self.insert(head, key, record);
             }
-            None => self.remove(head, write.key.clone()),
+            None => self.remove(head, key),
         }
         write.value.is_none()
     }

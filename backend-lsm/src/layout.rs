@@ -5,7 +5,7 @@ use bytes::{Buf, Bytes};
 use vellum_core::{KeyRange, Record, Timestamp};
 
 /// Bytes of a timestamp.
-const TS_LEN: usize = 8;
+pub(crate) const TS_LEN: usize = 8;
 
 /// Ends an escaped key. A zero byte inside is escaped as `ZERO`.
 const END: [u8; 2] = [0x00, 0x01];

@@ -33,6 +33,7 @@ mod keyspaces;
 mod layout;
 mod manifest;
 mod memtables;
+mod pack;
 mod prune;
 mod reader;
 mod records;
