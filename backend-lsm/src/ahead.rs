@@ -1,12 +1,11 @@
 //! Work on the journal ahead of the fsync that would else do it.
 //!
 //! **Zeros.** fjall gives a new journal its length at once, and no room on the disk. So
-//! a group that is fsynced has the file system find room for it, and note that in a
-//! journal of its own before the fsync returns: with more than a page in a group, that
-//! takes about as long again as the data. Where zeros were written before, the room is
-//! there (`SQLite` overwrites its log for the same reason, and surrealkv writes zeros
-//! ahead of its own). A journal that was there before the database was opened has no
-//! room to its end, as fjall appends to it; the next one has.
+//! a group that is fsynced has the file system find room for it, and write down where,
+//! before the fsync returns: with more than a page in a group, that takes about as long
+//! again as the data. Where zeros were written before, the room is there (surrealkv
+//! and Scylla write zeros ahead of their logs too). A journal that was there before the
+//! database was opened has no room to its end, as fjall appends to it; the next one has.
 //!
 //! **Writing back.** Before it goes on to another journal, and before it writes a
 //! memtable out, fjall fsyncs the journal, and nobody commits meanwhile. What was

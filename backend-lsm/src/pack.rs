@@ -36,3 +36,35 @@ impl Pack {
         self.free.split().freeze()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many parts stand right behind the one before.
+    fn side_by_side(parts: &[Bytes]) -> usize {
+        let ends_at = |part: &Bytes| part.as_ptr() as usize + part.len();
+        parts
+            .windows(2)
+            .filter(|two| matches!(two, [a, b] if ends_at(a) == b.as_ptr() as usize))
+            .count()
+    }
+
+    #[test]
+    fn parts_stand_side_by_side_in_buffers_that_end_at_their_limit() {
+        // As many as expected, more than that, and more than fit into a buffer.
+        for (expected, len, count, buffers) in
+            [(1000, 100, 10, 1), (100, 100, 3, 3), (100_000, 1000, 100, 13), (0, 20_000, 3, 3)]
+        {
+            let mut pack = Pack::new(expected);
+            let of = |i: usize| vec![u8::try_from(i).unwrap_or(0); len - 8];
+            let parts: Vec<Bytes> =
+                (0..count).map(|i: usize| pack.add(&[&i.to_be_bytes(), &of(i)])).collect();
+            for (i, part) in parts.iter().enumerate() {
+                assert_eq!(part[..], [&i.to_be_bytes()[..], &of(i)].concat(), "part {i}");
+            }
+            // Every allocator puts something between two buffers.
+            assert_eq!(count - side_by_side(&parts), buffers, "{expected} {len}");
+        }
+    }
+}
