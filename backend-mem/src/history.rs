@@ -216,6 +216,27 @@ mod tests {
     }
 
     #[test]
+    fn estimate_counts_each_touched_key_and_each_commit_in_the_log() {
+        let log = |history: &mut History, at| {
+            let (writes, catalog) = (Vec::new(), Vec::new());
+            history.log(&Commit { ts: ts(at), writes, catalog, preserve: None, logged: true });
+        };
+        let [mut keys, mut commits, mut both] = [(); 3].map(|()| History::default());
+        assert_eq!(keys.memory_bytes(), 0);
+        for (n, key) in (1..).zip(["a", "b", "c"]) {
+            write(&mut keys, Some(n), key);
+            write(&mut both, Some(n), key);
+            log(&mut commits, n);
+            log(&mut both, n);
+        }
+        assert!(keys.memory_bytes() >= 3 * size_of::<Bytes>(), "{}", keys.memory_bytes());
+        assert!(keys.memory_bytes() <= 6 * size_of::<Bytes>(), "{}", keys.memory_bytes());
+        assert!(commits.memory_bytes() >= 3 * size_of::<CommittedWrites>());
+        assert!(commits.memory_bytes() <= 6 * size_of::<CommittedWrites>());
+        assert_eq!(both.memory_bytes(), keys.memory_bytes() + commits.memory_bytes());
+    }
+
+    #[test]
     fn log_that_is_out_of_order_is_named() {
         let logged = |history: &mut History, at| {
             history.log(&Commit {
