@@ -206,3 +206,34 @@ fn options(name: &str, tuning: &Tuning) -> KeyspaceCreateOptions {
         _ => options.filter_policy(FilterPolicy::disabled()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use vellum_core::{Connection, ConnectionExt, Durability, Options, ReadTxn, WriteTxn};
+
+    use super::*;
+    use crate::error::io;
+
+    #[test]
+    fn caches_of_records_fill_to_what_they_were_given() -> Result<()> {
+        let dir = tempfile::tempdir().map_err(io("making a directory"))?;
+        let given = 1 << 20;
+        let options = Options::new().durability(Durability::Buffered);
+        let builder = crate::Builder::new(dir.path().join("db")).options(options);
+        let db = builder.cache_bytes(2 * given).record_cache_bytes(given).open()?;
+        let keys = || (0..20_000_u32).map(u32::to_be_bytes);
+        let write = || db.transact(|txn| keys().try_for_each(|key| txn.put(&key, vec![7; 100])));
+        write()?;
+        db.save_version()?;
+        write()?;
+        let old = db.read_at(vellum_core::Version::new(1))?;
+        keys().try_for_each(|key| old.get(&key).map(drop))?;
+        let keyspaces = db.store().keyspaces()?;
+        // Three quarters for the head, a quarter for what was overwritten.
+        for (held, part) in [(&keyspaces.records, given / 4 * 3), (&keyspaces.past, given / 4)] {
+            let bytes = held.bytes();
+            assert!((part / 2..=part).contains(&bytes), "{bytes} of {part} bytes");
+        }
+        Ok(())
+    }
+}
