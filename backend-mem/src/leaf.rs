@@ -247,4 +247,30 @@ mod tests {
         let right = state.split(true).map(|leaf| leaf.state.read().len());
         assert_eq!((state.len(), right), (MAX_KEYS, Some(1)));
     }
+
+    #[test]
+    fn neighbours_are_merged_if_both_keys_and_bytes_fit() {
+        let of = |count: u8, len: usize, first: u8| {
+            let mut state = State::default();
+            for n in 0..count {
+                let mut key = vec![first + n];
+                key.resize(len, b'.');
+                let entry = Entry { ts: Timestamp::new(1), value: Some(Bytes::new()) };
+                state.put(&key, entry, &Retention::everything(), &mut Tally::default());
+            }
+            state
+        };
+        let most = u8::try_from(MERGED_KEYS).unwrap_or(u8::MAX);
+        // As many as fit, one more, and as many with too long keys.
+        for (left, len, is_merged) in
+            [(most - 1, 1000, true), (most, 10, false), (most - 1, 1400, false)]
+        {
+            let (mut state, mut right) = (of(left, len, b'a'), of(1, len, b'z'));
+            assert_eq!(state.absorb(&mut right), is_merged, "{left} keys of {len} bytes");
+            assert_eq!(state.len(), usize::from(left) + usize::from(is_merged));
+            assert_eq!((right.len() == 0, right.is_dead), (is_merged, is_merged));
+        }
+        let mut overfull = of(most, 1400, b'a');
+        assert!(overfull.absorb(&mut State::default()), "an empty neighbour always fits");
+    }
 }

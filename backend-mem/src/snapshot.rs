@@ -178,3 +178,21 @@ impl fmt::Debug for MemRange {
         f.debug_struct("MemRange").field("ts", &self.snapshot.ts).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_begin_small_and_grow_to_their_limit() {
+        let mut batch = Batch::default();
+        batch.grow();
+        assert_eq!(batch.limit, Batch::FIRST);
+        batch.grow();
+        assert_eq!(batch.limit, (4 * Batch::FIRST).min(Batch::LAST));
+        for _ in 0..9 {
+            batch.grow();
+        }
+        assert_eq!(batch.limit, Batch::LAST);
+    }
+}
