@@ -179,3 +179,18 @@ pub(crate) fn skipped<X>(
 ) -> Vec<(&'static str, &'static str)> {
     cases.iter().filter_map(|case| Some((case.name, lacking(case, &can)?))).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn claim_of_a_case_is_its_name_in_words() {
+        let of = |name| {
+            let (module, guarantees, needs) = ("m", &[][..], &[][..]);
+            Case::<()> { name, module, guarantees, needs, run: |()| Ok(()) }.claim()
+        };
+        assert_eq!(of("t1_reads_see_one_state"), "reads see one state");
+        assert_eq!(of("plain"), "plain");
+    }
+}
