@@ -29,8 +29,8 @@ use crate::verify;
 /// A multi-version ordered store on disk, over fjall. `Builder` opens one.
 ///
 /// Values that it hands out share the buffers they were read into, which may be
-/// a whole block of a table: copy a small one (`Bytes::copy_from_slice`) that is
-/// kept for long.
+/// a whole block of a table, or 8 KiB of what was committed with them: copy a small
+/// one (`Bytes::copy_from_slice`) that is kept for long.
 pub struct LsmStore {
     open: RwLock<Option<Arc<Open>>>,
     current: Arc<Current>,
