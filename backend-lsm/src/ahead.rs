@@ -29,7 +29,7 @@ use crate::journal;
 const SMALL: u64 = 16 << 10;
 
 /// Bytes of zeros at a time. The fsync after that writes them too.
-pub(crate) const STEP: u64 = 512 << 10;
+const STEP: u64 = 512 << 10;
 
 /// Bytes of commits without an fsync, after which they are written back.
 const WRITE_BACK: u64 = 2 << 20;
