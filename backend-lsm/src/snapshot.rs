@@ -34,8 +34,48 @@ impl State {
     pub(crate) fn head(&self, key: &[u8]) -> Result<Option<Record>> {
         match self.keyspaces.records.get(key, self.ts) {
             Found::Exact(record) => Ok(record),
-            _ => self.read_head(key),
+            Found::Unknown => self.read_head(key),
+            // It was held open while others wrote.
+            found @ Found::Newer { .. } => {
+                self.seen(&found, key, self.ts, || self.keyspaces.head_record(&self.native, key))
+            }
         }
+    }
+
+    /// What `key` was at `at`, where it was written since: as it was seen before, or
+    /// as `read` finds it.
+    fn seen(
+        &self,
+        found: &Found,
+        key: &[u8],
+        at: Timestamp,
+        read: impl FnOnce() -> Result<Option<Record>>,
+    ) -> Result<Option<Record>> {
+        // What was seen at a timestamp that is retained never changes, so there
+        // is no order to keep between this cache and anything.
+        let past = &self.keyspaces.past;
+        let key_at = layout::touched_key(self.written(found, key, at), key);
+        if let Found::Exact(record) = past.get(&key_at, Timestamp::MAX) {
+            return Ok(record);
+        }
+        let record = read()?;
+        past.fill(&key_at, record.as_ref(), Timestamp::MAX);
+        Ok(record)
+    }
+
+    /// When `key` was written last up to `at`, if the caches know; else `at`, where
+    /// it was the same.
+    fn written(&self, found: &Found, key: &[u8], at: Timestamp) -> Timestamp {
+        let Found::Newer { before: Some(mut ts), .. } = *found else { return at };
+        for _ in 0..LINKS_MAX {
+            if ts <= at {
+                return ts;
+            }
+            let before = self.keyspaces.past.before(&layout::touched_key(ts, key));
+            let Some(before) = before else { break };
+            ts = before;
+        }
+        at
     }
 
     /// The same, read past the cache and into it.
@@ -80,15 +120,15 @@ impl LsmSnapshot {
     /// included: `None` if nothing is known of it there.
     pub(crate) fn past(&self, key: &[u8], at: Timestamp) -> Result<Option<Past>> {
         let found = self.keyspaces().records.get(key, at);
-        self.past_beyond(found, key, at)
+        self.past_beyond(&found, key, at)
     }
 
     /// The same, where the cache was asked already.
-    fn past_beyond(&self, found: Found, key: &[u8], at: Timestamp) -> Result<Option<Past>> {
+    fn past_beyond(&self, found: &Found, key: &[u8], at: Timestamp) -> Result<Option<Past>> {
         match found {
-            Found::Exact(Some(record)) => return Ok(Some(record.into())),
+            Found::Exact(Some(record)) => return Ok(Some(record.clone().into())),
             // `head` has what is newer, and what was before is in `history`.
-            Found::Newer { since, .. } if since <= self.state.ts => {}
+            Found::Newer { since, .. } if *since <= self.state.ts => {}
             // An absence is a tombstone in `history`, or nothing.
             _ => match self.state.read_head(key)? {
                 Some(record) if record.ts <= at => return Ok(Some(record.into())),
@@ -96,21 +136,6 @@ impl LsmSnapshot {
             },
         }
         self.newest_in_history(key, at)
-    }
-
-    /// When `key` was last written, as this snapshot sees it, if the caches know;
-    /// else the snapshot's own timestamp, where it was the same.
-    fn written(&self, found: &Found, key: &[u8]) -> Timestamp {
-        let Found::Newer { before: Some(mut ts), .. } = *found else { return self.ts };
-        for _ in 0..LINKS_MAX {
-            if ts <= self.ts {
-                return ts;
-            }
-            let before = self.keyspaces().past.before(&layout::touched_key(ts, key));
-            let Some(before) = before else { break };
-            ts = before;
-        }
-        self.ts
     }
 
     /// The newest record of `key` in `history` at or below a timestamp.
@@ -153,17 +178,10 @@ impl Snapshot for LsmSnapshot {
             Found::Exact(record) => return Ok(record),
             found => found,
         };
-        // What was seen at a timestamp that is retained never changes, so there
-        // is no order to keep between this cache and anything.
-        let past = &self.keyspaces().past;
-        let key_at = layout::touched_key(self.written(&found, key), key);
-        if let Found::Exact(record) = past.get(&key_at, Timestamp::MAX) {
-            return Ok(record);
-        }
-        let shown = self.past_beyond(found, key, self.ts)?;
-        let record = shown.and_then(|Past { ts, value }| Some(Record { ts, value: value? }));
-        past.fill(&key_at, record.as_ref(), Timestamp::MAX);
-        Ok(record)
+        self.state.seen(&found, key, self.ts, || {
+            let shown = self.past_beyond(&found, key, self.ts)?;
+            Ok(shown.and_then(|Past { ts, value }| Some(Record { ts, value: value? })))
+        })
     }
 
     fn range(&self, range: &KeyRange) -> LsmRange {
@@ -442,5 +460,34 @@ fn show(head: Option<HeadItem>, past: Option<PastItem>, at: Timestamp) -> Option
             Some(Ok((key, Record { ts, value: value? })))
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vellum_core::{Connection, ConnectionExt, Options, ReadTxn, WriteTxn};
+
+    use super::*;
+
+    #[test]
+    fn what_a_held_reader_saw_of_an_overwritten_key_is_cached() -> Result<()> {
+        let dir = tempfile::tempdir().map_err(crate::error::io("making a directory"))?;
+        let options = Options::new().durability(vellum_core::Durability::Buffered);
+        let db = crate::Builder::new(dir.path().join("db")).options(options).open()?;
+        db.transact(|txn| txn.put(b"key", "first"))?;
+        let held = db.begin_read()?;
+        for value in ["second", "third"] {
+            db.transact(|txn| txn.put(b"key", value))?;
+        }
+        let keyspaces = db.store().keyspaces()?;
+        let key_at = layout::touched_key(held.read_ts(), b"key");
+        assert_eq!(keyspaces.past.get(&key_at, Timestamp::MAX), Found::Unknown);
+        for _ in 0..2 {
+            assert_eq!(held.get(b"key")?.as_deref(), Some(&b"first"[..]));
+            let seen = keyspaces.past.get(&key_at, Timestamp::MAX);
+            assert!(matches!(seen, Found::Exact(Some(record)) if record.value == "first"));
+        }
+        assert_eq!(db.begin_read()?.get(b"key")?.as_deref(), Some(&b"third"[..]));
+        Ok(())
     }
 }

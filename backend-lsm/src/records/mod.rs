@@ -55,7 +55,8 @@
 //! together. A snapshot goes from the entry of the key back to the write that it
 //! sees, as far as the links go, and looks there: however many versions see one
 //! record, it is there once, and a commit that moves a record into `history` puts
-//! it there. Where no link leads, it looks at its own timestamp.
+//! it there. Where no link leads, it looks at its own timestamp. A snapshot of the head
+//! that is held open while others write goes the same way.
 //!
 //! # Shape
 //! `Shard` is a ring of bytes in which entries stand one after the other, and an
