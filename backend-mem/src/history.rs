@@ -44,6 +44,17 @@ impl Interval<'_> {
     }
 }
 
+/// How many intervals a prune looks at before it lets a commit go ahead.
+const INTERVALS: usize = if cfg!(test) { 2 } else { 64 };
+
+/// What a prune dropped, to be freed outside the lock.
+#[derive(Debug, Default)]
+pub(crate) struct Dropped {
+    intervals: Vec<BTreeSet<Bytes>>,
+    retired: Vec<BTreeMap<Timestamp, BTreeSet<Bytes>>>,
+    log: Vec<Arc<CommittedWrites>>,
+}
+
 impl History {
     /// The interval of a commit that preserves this timestamp.
     pub(crate) fn interval(&mut self, preserve: Option<Timestamp>) -> Option<Interval<'_>> {
@@ -107,35 +118,45 @@ impl History {
         Some(self.log.range(begin..end).cloned().collect())
     }
 
-    /// Drops what no retained timestamp needs, and joins intervals that no
-    /// retained timestamp divides; `last` is the newest commit. Returns what
-    /// was dropped, to be freed outside the lock.
-    pub(crate) fn prune(&mut self, keep: &Retention, last: Timestamp) -> impl Sized + use<> {
-        let mut dropped = std::mem::take(&mut self.retired);
-        let mut kept: BTreeMap<Timestamp, BTreeSet<Bytes>> = BTreeMap::new();
-        let mut old = BTreeMap::new();
-        let mut touched = std::mem::take(&mut self.touched).into_iter().peekable();
-        while let Some((label, keys)) = touched.next() {
+    /// Of a few intervals from the label `from` on, drops those that no retained
+    /// timestamp needs, and joins those that none divides; `last` is the newest
+    /// commit. Moves what is to be freed, outside the lock, into `dropped`, and
+    /// returns the label to go on from. One prune at a time.
+    pub(crate) fn join_next(
+        &mut self,
+        from: Timestamp,
+        keep: &Retention,
+        last: Timestamp,
+        dropped: &mut Dropped,
+    ) -> Option<Timestamp> {
+        let labels = || self.touched.range(from..).map(|(&label, _)| label);
+        let next = labels().nth(INTERVALS);
+        let ends = labels().skip(1).chain([last]);
+        let dead: Vec<_> = labels()
+            .zip(ends)
+            .take(INTERVALS)
             // An interval is of use to those who read before its last commit.
-            let end = touched.peek().map_or(last, |&(next, _)| next);
-            if !keep.is_dead(label, Some(end)) {
-                kept.insert(label, keys);
-            } else if let Some(mut before) = kept.last_entry() {
-                join(before.get_mut(), keys);
-            } else {
-                old.insert(label, keys);
+            .filter_map(|(label, end)| keep.is_dead(label, Some(end)).then_some(label))
+            .collect();
+        for label in dead {
+            let Some(keys) = self.touched.remove(&label) else { continue };
+            match self.touched.range_mut(..label).next_back() {
+                Some((_, before)) => join(before, keys),
+                None => dropped.intervals.push(keys),
             }
         }
-        drop(touched);
-        self.touched = kept;
-        dropped.push(old);
+        next
+    }
+
+    /// Drops the commits in the log that no retained timestamp needs.
+    pub(crate) fn drop_log(&mut self, keep: &Retention, dropped: &mut Dropped) {
+        dropped.retired.append(&mut self.retired);
         let logged = self.log.partition_point(|c| c.commit_ts <= keep.horizon());
-        let log: Vec<_> = self.log.drain(..logged).collect();
-        if let Some(last) = log.last() {
+        dropped.log.extend(self.log.drain(..logged));
+        if let Some(last) = dropped.log.last() {
             self.log_dropped = last.commit_ts;
         }
         self.log.shrink_to(self.log.len().saturating_mul(2));
-        (dropped, log)
     }
 
     /// Every key in a set and every commit in the log costs memory beside the
@@ -179,6 +200,14 @@ mod tests {
         Timestamp::new(n)
     }
 
+    fn prune(history: &mut History, keep: &Retention, last: Timestamp) {
+        let (mut dropped, mut from) = (Dropped::default(), Some(Timestamp::ZERO));
+        while let Some(label) = from {
+            from = history.join_next(label, keep, last, &mut dropped);
+        }
+        history.drop_log(keep, &mut dropped);
+    }
+
     /// Notes a write of `key` over nothing by a commit that preserves this.
     fn write(history: &mut History, preserve: Option<u64>, key: &'static str) {
         if let Some(mut interval) = history.interval(preserve.map(ts)) {
@@ -206,12 +235,12 @@ mod tests {
             write(&mut history, Some(preserve), key);
         }
         let keep = Retention::new(vec![ts(1), ts(5)], vec![], ts(6));
-        drop(history.prune(&keep, ts(6)));
+        prune(&mut history, &keep, ts(6));
         let touched = |from| history.touched(ts(from), ts(6), &KeyRange::all());
         assert_eq!(touched(1), Some(vec!["a".into(), "b".into(), "c".into()]));
         assert_eq!(touched(5), Some(vec!["c".into()]));
         assert_eq!(history.touched.len(), 2);
-        drop(history.prune(&Retention::new(vec![], vec![], ts(6)), ts(6)));
+        prune(&mut history, &Retention::new(vec![], vec![], ts(6)), ts(6));
         assert!(history.touched.is_empty());
     }
 
@@ -252,7 +281,7 @@ mod tests {
             logged(&mut history, at);
         }
         assert_eq!(history.check(), Ok(()));
-        drop(history.prune(&Retention::new(vec![], vec![], ts(3)), ts(5)));
+        prune(&mut history, &Retention::new(vec![], vec![], ts(3)), ts(5));
         assert_eq!(history.check(), Ok(()));
         let changes = |history: &History, from| Some(history.changes(ts(from), ts(9))?.len());
         assert_eq!(

@@ -10,20 +10,17 @@ use vellum_core::{
 };
 
 use crate::chain::{Chain, Entry};
-use crate::history::History;
+use crate::history::{Dropped, History};
 use crate::index::{Index, Unswept};
 use crate::leaf::Tally;
 use crate::pack::pack;
 use crate::snapshot::MemSnapshot;
 use crate::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use crate::sync::{Mutex, is_broken, yield_now};
+use crate::sync::{Mutex, Queued, is_broken};
 use crate::verify;
 
 /// The backend's name, in errors and statistics.
 const NAME: &str = "mem";
-/// How many leaves a prune sweeps before it lets a commit go ahead.
-const SWEEP_CHUNK: usize = if cfg!(loom) { 1 } else { 16 };
-
 /// A multi-version ordered store in memory. What it holds ends with it.
 ///
 /// Nothing is durable: every [`Durability`](vellum_core::Durability) is taken
@@ -40,7 +37,7 @@ pub struct MemStore {
     index: Spread<Index>,
     front: Front,
     /// Held by whoever changes the index, and for a look at the rest.
-    writer: Mutex<Writer>,
+    writer: Queued<Writer>,
     /// Held during a prune, so that each sees all the others' work done.
     prune: Mutex<()>,
     counts: Counts,
@@ -183,24 +180,24 @@ impl Store for MemStore {
             .then(|| self.writer.lock().last_ts);
         let mut tally = Tally::default();
         let mut from = Some(Bytes::new());
-        while from.is_some() {
+        // One leaf at a time: where its keys have several versions each, it takes
+        // some 75 us, and a commit may have to wait for it.
+        while let Some(key) = from {
             let mut chunk = Tally::default();
-            let mut writer = self.writer.lock();
-            for _ in 0..SWEEP_CHUNK {
-                let Some(key) = &from else { break };
-                from = self.index.sweep_next(key, keep, &mut writer.unswept, &mut chunk);
-            }
+            let mut writer = self.writer.lock_last();
+            from = self.index.sweep_next(&key, keep, &mut writer.unswept, &mut chunk);
             self.counts.add(&chunk);
             drop(writer);
             tally.removed.0 += chunk.removed.0;
             tally.removed.1 += chunk.removed.1;
-            // The lock is not fair: without this a waiting commit might starve.
-            yield_now();
         }
-        let mut writer = self.writer.lock();
-        let last_ts = early.unwrap_or(writer.last_ts);
-        let dropped = writer.history.prune(keep, last_ts);
-        drop(writer);
+        let (mut dropped, mut from) = (Dropped::default(), Some(Timestamp::ZERO));
+        while let Some(label) = from {
+            let mut writer = self.writer.lock_last();
+            let last_ts = early.unwrap_or(writer.last_ts);
+            from = writer.history.join_next(label, keep, last_ts, &mut dropped);
+        }
+        self.writer.lock_last().history.drop_log(keep, &mut dropped);
         drop(dropped);
         Ok(PruneReport::new(tally.removed.0, tally.removed.1))
     }
