@@ -17,6 +17,7 @@ mod leaf;
 mod models;
 mod open;
 mod pack;
+mod queued;
 mod snapshot;
 mod store;
 mod sync;

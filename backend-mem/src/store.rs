@@ -14,9 +14,10 @@ use crate::history::{Dropped, History};
 use crate::index::{Index, Unswept};
 use crate::leaf::Tally;
 use crate::pack::pack;
+use crate::queued::Queued;
 use crate::snapshot::MemSnapshot;
 use crate::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use crate::sync::{Mutex, Queued, is_broken};
+use crate::sync::{Mutex, is_broken};
 use crate::verify;
 
 /// The backend's name, in errors and statistics.

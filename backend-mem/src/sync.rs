@@ -7,20 +7,22 @@
 use std::sync::{PoisonError, TryLockError};
 
 #[cfg(not(loom))]
+pub(crate) use std::sync::MutexGuard;
+#[cfg(not(loom))]
 pub(crate) use std::sync::atomic;
 #[cfg(not(loom))]
-use std::sync::{self, MutexGuard, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{self, RwLockReadGuard, RwLockWriteGuard};
 #[cfg(not(loom))]
 pub(crate) use std::thread::yield_now;
 
 #[cfg(loom)]
+pub(crate) use loom::sync::MutexGuard;
+#[cfg(loom)]
 pub(crate) use loom::sync::atomic;
 #[cfg(loom)]
-use loom::sync::{self, MutexGuard, RwLockReadGuard, RwLockWriteGuard};
+use loom::sync::{self, RwLockReadGuard, RwLockWriteGuard};
 #[cfg(loom)]
 pub(crate) use loom::thread::yield_now;
-
-use atomic::{AtomicU32, Ordering::Relaxed};
 
 /// Whether the model that runs asks for this mistake, to show that it would be
 /// caught; never, outside models.
@@ -71,38 +73,14 @@ impl<T> Mutex<T> {
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-/// A lock that one thread takes again and again, when nobody else wants it.
-#[derive(Debug, Default)]
-pub(crate) struct Queued<T> {
-    lock: sync::Mutex<T>,
-    /// Threads that wait in `lock`.
-    waiting: AtomicU32,
-}
-
-impl<T> Queued<T> {
-    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
-        match self.lock.try_lock() {
-            Ok(guard) => guard,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => {
-                self.waiting.fetch_add(1, Relaxed);
-                let guard = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
-                self.waiting.fetch_sub(1, Relaxed);
-                guard
-            }
+    /// The same, unless somebody holds it.
+    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        match self.0.try_lock() {
+            Ok(guard) => Some(guard),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
         }
-    }
-
-    /// The same for a thread that has just let go of it: once all who wait have had
-    /// their turn. Locks are not fair, and it would have it again before one that
-    /// sleeps has woken up.
-    pub(crate) fn lock_last(&self) -> MutexGuard<'_, T> {
-        while self.waiting.load(Relaxed) > 0 {
-            yield_now();
-        }
-        self.lock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -121,25 +99,5 @@ impl<T> RwLock<T> {
 
     pub(crate) fn write(&self) -> RwLockWriteGuard<'_, T> {
         self.0.write().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-#[cfg(all(test, not(loom)))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn who_waits_for_a_queued_lock_has_it_before_the_one_who_just_had_it() {
-        let queued = Queued::<Vec<&str>>::default();
-        std::thread::scope(|scope| {
-            let first = queued.lock();
-            scope.spawn(|| queued.lock().push("who waits"));
-            while queued.waiting.load(Relaxed) == 0 {
-                yield_now();
-            }
-            drop(first);
-            queued.lock_last().push("who had it");
-        });
-        assert_eq!(*queued.lock(), ["who waits", "who had it"]);
     }
 }

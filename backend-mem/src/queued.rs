@@ -1,0 +1,53 @@
+//! [`Queued`]: a lock whose most frequent user comes last.
+
+use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use crate::sync::{Mutex, MutexGuard, yield_now};
+
+/// A lock that one thread takes again and again, when nobody else wants it.
+#[derive(Debug, Default)]
+pub(crate) struct Queued<T> {
+    lock: Mutex<T>,
+    /// Threads that wait in `lock`.
+    waiting: AtomicU32,
+}
+
+impl<T> Queued<T> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        self.lock.try_lock().unwrap_or_else(|| {
+            self.waiting.fetch_add(1, Relaxed);
+            let guard = self.lock.lock();
+            self.waiting.fetch_sub(1, Relaxed);
+            guard
+        })
+    }
+
+    /// The same for a thread that has just let go of it: once all who wait have had
+    /// their turn. Locks are not fair, and it would have it again before one that
+    /// sleeps has woken up.
+    pub(crate) fn lock_last(&self) -> MutexGuard<'_, T> {
+        while self.waiting.load(Relaxed) > 0 {
+            yield_now();
+        }
+        self.lock.lock()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_for_a_queued_lock_has_it_before_the_one_who_just_had_it() {
+        let queued = Queued::<Vec<&str>>::default();
+        std::thread::scope(|scope| {
+            let first = queued.lock();
+            scope.spawn(|| queued.lock().push("who waits"));
+            while queued.waiting.load(Relaxed) == 0 {
+                yield_now();
+            }
+            drop(first);
+            queued.lock_last().push("who had it");
+        });
+        assert_eq!(*queued.lock(), ["who waits", "who had it"]);
+    }
+}
