@@ -13,7 +13,9 @@ use std::time::Instant;
 use criterion::BenchmarkGroup;
 use criterion::measurement::WallTime;
 use vellum::{Connection, ConnectionExt, ReadTxn, WriteTxn};
-use vellum_benches::{Result, Rng, configure, is_smoke, key, lsm, median, mem, records, value};
+use vellum_benches::{
+    Result, Rng, Turns, by_turns, configure, is_smoke, key, lsm, mem, records, value,
+};
 
 /// A fresh transaction that reads and writes one key.
 fn commit(db: &impl Connection, rng: &mut Rng, n: u64) {
@@ -46,16 +48,13 @@ fn bench<C: Connection>(
     }
     let commits = with.stats()?.window_commits;
     assert!(commits >= usize::try_from(window)?, "the window holds {commits} commits");
-    let (mut rng, mut times) = (Rng::new(6), (Vec::new(), Vec::new()));
-    let ratio = median(if is_smoke() { 1 } else { 31 }, || {
-        let pair = (time(without, &mut rng, n), time(with, &mut rng, n));
-        times.0.push(pair.0);
-        times.1.push(pair.1);
-        pair.1 / pair.0
-    });
-    let [none, all] = [times.0, times.1].map(|mut times| {
-        median(u32::try_from(times.len()).unwrap_or(0), || times.pop().unwrap_or(f64::NAN))
-    });
+    let (mut one, mut other) = (Rng::new(6), Rng::new(6));
+    let turns = by_turns(
+        if is_smoke() { 1 } else { 31 },
+        || time(without, &mut one, n),
+        || time(with, &mut other, n),
+    );
+    let (Turns { ratio, times: (none, all) }, mut rng) = (turns, one);
     println!(
         "conflict window, {name}: {none:.0} ns a commit with no commit in the window, \
          {all:.0} ns with {commits}: ratio {ratio:.2} (at most 1.20 is required)"

@@ -48,9 +48,28 @@ pub fn in_threads(threads: u64, total: u64, work: impl Fn(u64, u64) + Sync) -> D
     .elapsed()
 }
 
-/// The median of what `measure` returns in so many runs.
-pub fn median(runs: u32, mut measure: impl FnMut() -> f64) -> f64 {
-    let mut all: Vec<f64> = (0..runs).map(|_| measure()).collect();
+fn median(mut all: Vec<f64>) -> f64 {
     all.sort_by(f64::total_cmp);
     all.get(all.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// What two ways to do the same took, measured by turns.
+#[derive(Clone, Copy, Debug)]
+pub struct Turns {
+    /// The median nanoseconds of each.
+    pub times: (f64, f64),
+    /// The median of the ratios of the second to the first, of each round.
+    pub ratio: f64,
+}
+
+/// Measures `first` and `second`, which return nanoseconds, by turns for so many
+/// rounds: what slows the machine for a while then slows both.
+pub fn by_turns(
+    rounds: u32,
+    mut first: impl FnMut() -> f64,
+    mut second: impl FnMut() -> f64,
+) -> Turns {
+    let pairs: Vec<(f64, f64)> = (0..rounds).map(|_| (first(), second())).collect();
+    let of = |pick: fn(&(f64, f64)) -> f64| median(pairs.iter().map(pick).collect());
+    Turns { times: (of(|pair| pair.0), of(|pair| pair.1)), ratio: of(|pair| pair.1 / pair.0) }
 }
