@@ -1,31 +1,33 @@
 //! [`Queued`]: a lock whose most frequent user comes last.
 
-use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::sync::{Mutex, MutexGuard, yield_now};
 
 /// A lock that one thread takes again and again, when nobody else wants it.
 #[derive(Debug, Default)]
 pub(crate) struct Queued<T> {
     lock: Mutex<T>,
-    /// Threads that wait in `lock`.
-    waiting: AtomicU32,
+    /// How often a thread had to wait in `lock`, and how often one has had it then.
+    asked: AtomicU64,
+    served: AtomicU64,
 }
 
 impl<T> Queued<T> {
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
         self.lock.try_lock().unwrap_or_else(|| {
-            self.waiting.fetch_add(1, Relaxed);
+            self.asked.fetch_add(1, Relaxed);
             let guard = self.lock.lock();
-            self.waiting.fetch_sub(1, Relaxed);
+            self.served.fetch_add(1, Relaxed);
             guard
         })
     }
 
-    /// The same for a thread that has just let go of it: once all who wait have had
-    /// their turn. Locks are not fair, and it would have it again before one that
-    /// sleeps has woken up.
+    /// The same for a thread that has just let go of it: once as many as wait now have
+    /// had their turn, though not all who come meanwhile. Locks are not fair, and it
+    /// would have it again before one that sleeps has woken up.
     pub(crate) fn lock_last(&self) -> MutexGuard<'_, T> {
-        while self.waiting.load(Relaxed) > 0 {
+        let asked = self.asked.load(Relaxed);
+        while self.served.load(Relaxed) < asked {
             yield_now();
         }
         self.lock.lock()
@@ -42,7 +44,7 @@ mod tests {
         std::thread::scope(|scope| {
             let first = queued.lock();
             scope.spawn(|| queued.lock().push("who waits"));
-            while queued.waiting.load(Relaxed) == 0 {
+            while queued.asked.load(Relaxed) == 0 {
                 yield_now();
             }
             drop(first);
