@@ -1,5 +1,9 @@
 //! Pins, history, pruning, and what survives a reopen.
 
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
 use super::*;
 
 #[test]
@@ -31,7 +35,7 @@ fn background_thread_prunes_after_a_version_is_deleted() -> TestResult {
     put(&db, "k", "2")?;
     db.delete_version(1)?;
     while store.records() > 1 {
-        std::thread::yield_now();
+        thread::yield_now();
     }
     Ok(())
 }
@@ -48,7 +52,7 @@ fn background_thread_prunes_after_many_writes() -> TestResult {
     put(&db, "k", "y")?;
     // The last writer may be open yet, and see what it superseded.
     while store.records() > 2 {
-        std::thread::yield_now();
+        thread::yield_now();
     }
     Ok(())
 }
@@ -184,6 +188,32 @@ fn restore_copies_a_range_and_costs_what_changed() -> TestResult {
     let values = ["a", "b", "c", "d"].map(|k| get(&head, k));
     assert_eq!(values, [Some("new".into()), Some("old".into()), Some("old".into()), None]);
     assert_eq!(store.state().commits.last().unwrap().writes.len(), 2);
+    assert_eq!(db.versions()?.len(), 1);
+    Ok(())
+}
+
+#[test]
+fn rule_that_two_apply_at_once_removes_each_version_once() -> TestResult {
+    let (db, store) = open()?;
+    for _ in 0..5 {
+        db.save_version()?;
+    }
+    let rule = KeepRule::new().last(1);
+    let hold = Arc::new(Mutex::new(()));
+    let held = hold.lock().unwrap();
+    store.state().hold_apply = Some(hold.clone());
+    thread::scope(|scope| {
+        let first = scope.spawn(|| db.keep_versions(&rule));
+        thread::sleep(Duration::from_millis(50));
+        // It sees the versions that the first one is about to remove.
+        let second = scope.spawn(|| db.keep_versions(&rule));
+        thread::sleep(Duration::from_millis(50));
+        drop(held);
+        let removed = [first, second].map(|thread| thread.join().unwrap());
+        let [first, second] = removed.map(|removed| removed.map(|versions| versions.len()));
+        assert_eq!((first? + second?), 4);
+        Ok::<_, Error>(())
+    })?;
     assert_eq!(db.versions()?.len(), 1);
     Ok(())
 }
