@@ -5,10 +5,13 @@ use std::time::{Duration, Instant};
 
 use criterion::Criterion;
 
-/// Whether each benchmark runs only once, to see that it does: `--test`.
+/// Whether each benchmark runs only once, to see that it does: with `--test`, and
+/// under `cargo test`, which leaves the `--bench` of `cargo bench` out. Criterion goes
+/// by the same.
 #[must_use]
 pub fn is_smoke() -> bool {
-    std::env::args().any(|arg| arg == "--test")
+    let has = |name: &str| std::env::args().any(|arg| arg == name);
+    has("--test") || !has("--bench")
 }
 
 /// Criterion with short measurements: what counts is ratios, and those are as
