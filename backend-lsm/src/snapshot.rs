@@ -78,7 +78,7 @@ impl State {
         at
     }
 
-    /// The same, read past the cache and into it.
+    /// The record of `key` in `head`, read past the cache and into it.
     fn read_head(&self, key: &[u8]) -> Result<Option<Record>> {
         let Self { keyspaces, native, ts } = self;
         let record = keyspaces.head_record(native, key)?;
@@ -119,14 +119,15 @@ impl LsmSnapshot {
     /// What `key` was at a timestamp at or below this snapshot's, tombstones
     /// included: `None` if nothing is known of it there.
     pub(crate) fn past(&self, key: &[u8], at: Timestamp) -> Result<Option<Past>> {
-        let found = self.keyspaces().records.get(key, at);
-        self.past_beyond(&found, key, at)
+        match self.keyspaces().records.get(key, at) {
+            Found::Exact(Some(record)) => Ok(Some(record.into())),
+            found => self.past_beyond(&found, key, at),
+        }
     }
 
-    /// The same, where the cache was asked already.
+    /// The same, where the cache was asked already and has no record.
     fn past_beyond(&self, found: &Found, key: &[u8], at: Timestamp) -> Result<Option<Past>> {
         match found {
-            Found::Exact(Some(record)) => return Ok(Some(record.clone().into())),
             // `head` has what is newer, and what was before is in `history`.
             Found::Newer { since, .. } if *since <= self.state.ts => {}
             // An absence is a tombstone in `history`, or nothing.
