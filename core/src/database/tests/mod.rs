@@ -8,6 +8,7 @@
 )]
 
 mod failure;
+mod index;
 mod map_store;
 mod order;
 mod retention;
