@@ -421,7 +421,8 @@ pub trait ConnectionExt: Connection {
             }
             match self.delete_versions(&removed) {
                 Ok(()) => return Ok(removed),
-                Err(e) if e.kind() == ErrorKind::VersionNotFound => {}
+                // It is decided, and about to be seen.
+                Err(e) if e.kind() == ErrorKind::VersionNotFound => std::thread::yield_now(),
                 Err(e) => return Err(e),
             }
         }

@@ -100,3 +100,15 @@ impl Default for Options {
         Self::new()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_of_a_transaction_are_limited_by_the_lower_of_two() {
+        let limit = |bytes| Options::new().max_txn_bytes(bytes).max_txn_bytes;
+        assert_eq!([limit(0), limit(1000)], [0, 1000]);
+        assert_eq!([limit(MAX_TXN_BYTES), limit(usize::MAX)], [MAX_TXN_BYTES; 2]);
+    }
+}

@@ -221,3 +221,27 @@ impl fmt::Display for Escaped<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ops::Bound::{Excluded, Included, Unbounded};
+
+    use super::*;
+
+    #[test]
+    fn ranges_of_every_form_hold_the_keys_that_they_say() {
+        let shown = |range: KeyRange| range.to_string();
+        let none = || Unbounded::<&str>;
+        assert_eq!(shown((..).into()), r#"["", ..)"#);
+        assert_eq!(shown(("a".."c").into()), r#"["a", "c")"#);
+        assert_eq!(shown(("a"..="c").into()), r#"["a", "c\x00")"#);
+        assert_eq!(shown(("a"..).into()), r#"["a", ..)"#);
+        assert_eq!(shown((.."c").into()), r#"["", "c")"#);
+        assert_eq!(shown((..="c").into()), r#"["", "c\x00")"#);
+        assert_eq!(shown((Excluded("a"), Included("c")).into()), r#"["a\x00", "c\x00")"#);
+        assert_eq!(shown((Included("a"), Excluded("c")).into()), r#"["a", "c")"#);
+        assert_eq!(shown((none(), none()).into()), r#"["", ..)"#);
+        assert_eq!(shown((&KeyRange::from("a"..)).into()), r#"["a", ..)"#);
+        assert_eq!(KeyRange::default(), KeyRange::all());
+    }
+}

@@ -127,5 +127,11 @@ mod tests {
         let mut at: Vec<usize> = spread.lines.iter().map(|h| Arc::as_ptr(&h.0).addr()).collect();
         at.sort_unstable();
         assert!(at.is_sorted_by(|a, b| b - a >= 128) && at.iter().all(|at| at % 128 == 0));
+        // And no thread has a line to itself that is none of them.
+        let mut used = (0..8 * at.len())
+            .map(|_| std::thread::scope(|s| s.spawn(|| spread.held()).join()))
+            .filter_map(Result::ok)
+            .map(|held| Arc::as_ptr(&held.0).addr());
+        assert!(used.all(|line| at.contains(&line)));
     }
 }

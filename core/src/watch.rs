@@ -159,6 +159,18 @@ mod tests {
     use crate::ErrorKind;
 
     #[test]
+    fn watcher_that_waits_is_woken_by_what_comes_then() {
+        let hub = WatchHub::new();
+        let watcher = hub.watch(KeyRange::all());
+        std::thread::scope(|scope| {
+            let woken = scope.spawn(|| watcher.wait());
+            std::thread::sleep(Duration::from_millis(if cfg!(miri) { 1 } else { 20 }));
+            hub.notify(Timestamp::new(7), |_| true);
+            assert!(matches!(woken.join(), Ok(Ok(ts)) if ts == Timestamp::new(7)));
+        });
+    }
+
+    #[test]
     fn watcher_hears_its_range_once_and_with_the_newest_timestamp() -> Result<()> {
         let hub = WatchHub::new();
         let watcher = hub.watch(KeyRange::from("a".."c"));
@@ -178,5 +190,10 @@ mod tests {
         drop(hub.watch(KeyRange::all()));
         hub.notify(Timestamp::new(1), |_| true);
         assert!(hub.is_empty());
+        // Without a commit too, when the next one comes.
+        for _ in 0..10 {
+            drop(hub.watch(KeyRange::all()));
+        }
+        assert_eq!(hub.watchers.lock().len(), 1);
     }
 }

@@ -363,8 +363,8 @@ impl Counts {
     }
 
     fn remove(&mut self, ts: Timestamp) {
-        let Ok(i) = self.entries.binary_search_by_key(&ts, |&(t, _)| t) else { return };
-        let Some((_, n)) = self.entries.get_mut(i) else { return };
+        let at = self.entries.binary_search_by_key(&ts, |&(t, _)| t);
+        let Some((_, n)) = at.ok().and_then(|i| self.entries.get_mut(i)) else { return };
         *n = n.saturating_sub(1);
         if *n > 0 {
             return;

@@ -268,3 +268,18 @@ fn close_waits_for_a_prune() -> TestResult {
         prune.join().unwrap().map(drop)
     })
 }
+
+#[test]
+fn diff_that_failed_never_resumes() -> TestResult {
+    let (db, store) = open()?;
+    let first = db.save_version()?;
+    put(&db, "a", "1")?;
+    put(&db, "b", "1")?;
+    let mut diff = db.diff(At::Version(first), At::Head, KeyRange::all())?;
+    store.state().fail_get = true;
+    assert_eq!(diff.next().and_then(kind), Some(ErrorKind::Io));
+    store.state().fail_get = false;
+    assert!(diff.next().is_none());
+    assert_eq!(db.diff(At::Version(first), At::Head, KeyRange::all())?.count(), 2);
+    Ok(())
+}

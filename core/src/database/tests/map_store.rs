@@ -33,12 +33,16 @@ pub(super) struct State {
     pub(super) panic_in_apply: bool,
     pub(super) fail_sync: bool,
     pub(super) fail_snapshot: bool,
+    /// Every `get` of a snapshot fails.
+    pub(super) fail_get: bool,
     /// `prune` waits for this to be released.
     pub(super) hold_prune: Option<Arc<Mutex<()>>>,
     pub(super) pruning: bool,
     pub(super) closed: bool,
     /// Each `apply` waits for one of these.
     pub(super) permits: Option<Arc<Mutex<Receiver<()>>>>,
+    /// How often `apply` was called.
+    pub(super) applies: usize,
     /// `apply` waits for this to be released.
     pub(super) hold_apply: Option<Arc<Mutex<()>>>,
 }
@@ -67,7 +71,11 @@ impl Snapshot for MapSnapshot {
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Record>> {
-        Ok(self.store.state().records.get(key).and_then(|chain| visible(chain, self.ts)))
+        let state = self.store.state();
+        if state.fail_get {
+            return Err(Error::new(ErrorKind::Io, "as armed"));
+        }
+        Ok(state.records.get(key).and_then(|chain| visible(chain, self.ts)))
     }
 
     fn range(&self, range: &KeyRange) -> Self::Range<'_> {
@@ -114,6 +122,7 @@ impl Store for MapStore {
     }
 
     fn apply(&self, group: Group<'_>) -> Result<()> {
+        self.state().applies += 1;
         let hold = self.state().hold_apply.clone();
         drop(hold.as_ref().map(|hold| hold.lock()));
         let permits = self.state().permits.clone();

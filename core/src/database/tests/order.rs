@@ -200,6 +200,27 @@ fn gate_is_not_opened_by_the_end_of_a_transaction_whose_time_was_up() -> TestRes
 }
 
 #[test]
+fn time_alone_that_the_caller_gives_goes_before_that_of_the_retries() -> TestResult {
+    let (db, _) = open()?;
+    put(&db, "a", "1")?;
+    let options = TxnOptions::new().alone_for(Duration::from_secs(60));
+    let retry = Retry::default().alone(0, Duration::ZERO);
+    let mut attempts = 0;
+    thread::scope(|scope| {
+        db.transact_with(&options, &retry, |txn| {
+            attempts += 1;
+            txn.update(b"a", |_| Some("2".into()))?;
+            // Lets this one go first, and would overtake it without the gate.
+            scope.spawn(|| put(&db, "a", "3"));
+            thread::sleep(Duration::from_millis(20));
+            Ok::<_, Error>(())
+        })
+    })?;
+    assert_eq!(attempts, 1);
+    Ok(())
+}
+
+#[test]
 fn watcher_is_woken_after_the_commit_is_visible() -> TestResult {
     let (db, _) = open()?;
     let watcher = db.watch(KeyRange::prefix("a"))?;

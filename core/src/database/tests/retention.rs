@@ -1,6 +1,6 @@
 //! Pins, history, pruning, and what survives a reopen.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -202,12 +202,20 @@ fn rule_that_two_apply_at_once_removes_each_version_once() -> TestResult {
     let hold = Arc::new(Mutex::new(()));
     let held = hold.lock().unwrap();
     store.state().hold_apply = Some(hold.clone());
+    let (starting, started) = mpsc::channel();
     thread::scope(|scope| {
+        let applies = store.state().applies;
         let first = scope.spawn(|| db.keep_versions(&rule));
-        thread::sleep(Duration::from_millis(50));
+        while store.state().applies == applies {
+            thread::yield_now();
+        }
         // It sees the versions that the first one is about to remove.
-        let second = scope.spawn(|| db.keep_versions(&rule));
-        thread::sleep(Duration::from_millis(50));
+        let second = scope.spawn(|| {
+            starting.send(()).unwrap();
+            db.keep_versions(&rule)
+        });
+        started.recv().unwrap();
+        thread::sleep(Duration::from_millis(20));
         drop(held);
         let removed = [first, second].map(|thread| thread.join().unwrap());
         let [first, second] = removed.map(|removed| removed.map(|versions| versions.len()));
@@ -215,5 +223,14 @@ fn rule_that_two_apply_at_once_removes_each_version_once() -> TestResult {
         Ok::<_, Error>(())
     })?;
     assert_eq!(db.versions()?.len(), 1);
+    Ok(())
+}
+
+#[test]
+fn rule_whose_removal_fails_says_so() -> TestResult {
+    let (db, store) = open()?;
+    db.save_version()?;
+    store.state().fail_apply = Some(ErrorKind::Io);
+    assert_eq!(kind(db.keep_versions(&KeepRule::new())), Some(ErrorKind::Io));
     Ok(())
 }

@@ -88,6 +88,35 @@ fn connection_with_its_type_hidden_says_the_same() -> TestResult {
 }
 
 #[test]
+fn update_that_leaves_a_key_absent_writes_nothing() -> TestResult {
+    let (db, store) = open()?;
+    put(&db, "a", "1")?;
+    let (mut keeps, mut removes) = (db.begin_write()?, db.begin_write()?);
+    assert_eq!(keeps.update(b"b", |_| None)?, None);
+    assert_eq!(removes.update(b"a", |_| None)?, Some("1".into()));
+    keeps.commit()?;
+    removes.commit()?;
+    let writes = store.state().commits.iter().map(|c| c.writes.len()).collect::<Vec<_>>();
+    assert_eq!(writes, [1, 1]);
+    Ok(())
+}
+
+#[test]
+fn sets_of_versions_are_equal_if_they_hold_the_same() -> TestResult {
+    let (db, _) = open()?;
+    let any = AnyConnection::new(db.clone());
+    let first = db.save_version()?;
+    let (set, hidden) = (db.versions()?, any.versions()?);
+    let second = db.save_version()?;
+    assert!(set != db.versions()? && hidden != any.versions()?, "one more");
+    db.delete_version(first)?;
+    assert!(set != db.versions()? && hidden != any.versions()?, "as many, and another");
+    assert!(db.versions()? == db.versions()? && any.versions()? == any.versions()?);
+    assert_eq!(any.versions()?.iter().map(|info| info.version).collect::<Vec<_>>(), [second]);
+    Ok(())
+}
+
+#[test]
 fn everything_can_be_printed() -> TestResult {
     let (db, _) = open()?;
     put(&db, "a", "1")?;
