@@ -53,7 +53,10 @@ pub(crate) fn l1_transaction_that_grows_too_large_is_invalid<F: Factory>(
     same("b", txn.get(b"b")?, None)?;
     txn.put(b"a", "less")?;
     txn.put(b"b", vec![b'x'; 900])?;
-    committed("within the limit again", txn.commit())?;
+    // Keys and values count: 5, and 901.
+    refused("a byte too much", txn.put(b"c", vec![b'x'; 94]), ErrorKind::Invalid)?;
+    txn.put(b"c", vec![b'x'; 93])?;
+    committed("just within the limit", txn.commit())?;
     same("b", db.begin_read()?.get(b"b")?.map(|v| v.len()), Some(900))
 }
 

@@ -164,3 +164,16 @@ impl<S: Store> Inner<S> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thread_that_prunes_is_told_to_end_when_the_database_goes() {
+        let maintenance = Maintenance::new();
+        let signal = maintenance.signal.clone();
+        drop(maintenance);
+        assert_eq!(*signal.due.lock(), Due::Stop);
+    }
+}

@@ -174,6 +174,27 @@ fn versions_revert_and_restore_survive_a_reopen() -> TestResult {
 }
 
 #[test]
+fn revert_counts_its_keys_and_values_against_the_limit_of_a_transaction() -> TestResult {
+    let revert = |limit: usize| {
+        let options = Options::new().pruning(Pruning::Manual).max_txn_bytes(limit);
+        let (db, _) = open_with(options)?;
+        put(&db, "a", "12345")?;
+        put(&db, "gone", "1")?;
+        let version = db.save_version()?;
+        put(&db, "a", "2")?;
+        let mut txn = db.begin_write()?;
+        txn.delete(b"gone")?;
+        txn.put(b"new", "3")?;
+        txn.commit()?;
+        db.revert_to(version)
+    };
+    // What it puts is "a" with five bytes and "gone" with one; it deletes "new".
+    assert_eq!(kind(revert(6 + 5 + 2)), Some(ErrorKind::Invalid));
+    assert_eq!(kind(revert(6 + 5 + 3)), None);
+    Ok(())
+}
+
+#[test]
 fn restore_copies_a_range_and_costs_what_changed() -> TestResult {
     let (db, store) = open()?;
     for key in ["a", "b", "c"] {
