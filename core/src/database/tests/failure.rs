@@ -237,6 +237,9 @@ fn close_waits_for_what_was_decided() -> TestResult {
         while db.stats().is_ok() {
             thread::yield_now();
         }
+        // Time for it to close, if it does not wait.
+        thread::sleep(Duration::from_millis(20));
+        assert!(!close.is_finished() && !store.state().closed);
         drop(held);
         commit.join().unwrap()?;
         close.join().unwrap()

@@ -207,6 +207,24 @@ fn partly_consumed_range_observes_only_as_far_as_it_went() -> TestResult {
 }
 
 #[test]
+fn ranges_that_are_open_at_once_observe_each_what_it_saw() -> TestResult {
+    for (key, conflicts) in [("b", true), ("y", false)] {
+        let (db, _) = open()?;
+        let mut txn = db.begin_write()?;
+        {
+            let mut read = txn.range("a".."c");
+            let unread = txn.range("x".."z");
+            assert!(read.next().is_none());
+            drop(unread);
+        }
+        txn.put(b"own", "1")?;
+        put(&db, key, "1")?;
+        assert_eq!(kind(txn.commit()), conflicts.then_some(ErrorKind::Conflict), "{key}");
+    }
+    Ok(())
+}
+
+#[test]
 fn snapshot_reads_and_snapshot_isolation_are_not_validated() -> TestResult {
     let (db, _) = open()?;
     let mut viewed = db.begin_write()?;
