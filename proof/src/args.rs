@@ -28,6 +28,8 @@ pub(crate) enum Command {
     Soak(Soak),
     /// Concurrent random workloads, recorded and checked for serializability.
     Histories(Run),
+    /// Concurrent random workloads of lists, judged by the checker `adya` too.
+    Opinions(Run),
     /// Every interleaving of small sets of transactions.
     Worlds(Run),
     /// Random histories of single steps beside the reference model.

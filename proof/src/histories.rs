@@ -53,7 +53,7 @@ impl<B: Backend> Task for Histories<B> {
             let history = run_with_progress(&db, &workload, |n| shown.at(begun * RUN + n, &text));
             let history = history.map_err(|e| format!("{e}, under {workload:?}"))?;
             let verified = check(&history).map_err(|anomaly| {
-                let left = self.leave(&history);
+                let left = leave(&self.scratch, &history);
                 format!("{anomaly}\nunder {workload:?}\n{left}")
             })?;
             tally.add(
@@ -72,22 +72,20 @@ impl<B: Backend> Task for Histories<B> {
     }
 }
 
-impl<B> Histories<B> {
-    /// Writes a history where a user can check it again; says where.
-    fn leave(&self, history: &History) -> String {
-        let file = tempfile::Builder::new()
-            .prefix("vellum-history-")
-            .suffix(".jsonl")
-            .tempfile_in(&self.scratch)
-            .and_then(|file| Ok(file.keep()?));
-        let written = file.and_then(|(file, path)| {
-            history.write_to(BufWriter::new(file))?;
-            Ok(path)
-        });
-        match written {
-            Ok(path) => format!("check it again: {} check {}", crate::COMMAND, path.display()),
-            Err(e) => format!("the history could not be written: {e}"),
-        }
+/// Writes a history where a user can check it again; says where.
+pub(crate) fn leave(scratch: &Path, history: &History) -> String {
+    let file = tempfile::Builder::new()
+        .prefix("vellum-history-")
+        .suffix(".jsonl")
+        .tempfile_in(scratch)
+        .and_then(|file| Ok(file.keep()?));
+    let written = file.and_then(|(file, path)| {
+        history.write_to(BufWriter::new(file))?;
+        Ok(path)
+    });
+    match written {
+        Ok(path) => format!("check it again: {} check {}", crate::COMMAND, path.display()),
+        Err(e) => format!("the history could not be written: {e}"),
     }
 }
 

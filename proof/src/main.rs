@@ -15,6 +15,7 @@ mod args;
 mod crashes;
 mod figures;
 mod histories;
+mod opinions;
 mod places;
 mod progress;
 mod run;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Soak(args) => run::run_soak(&args),
         Command::Histories(args) => run::run_task("histories", &args),
+        Command::Opinions(args) => run::run_task("opinions", &args),
         Command::Worlds(args) => run::run_task("worlds", &args),
         Command::Walks(args) => run::run_task("walks", &args),
         Command::Kills(args) => run::run_task("kills", &args),

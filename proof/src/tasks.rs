@@ -6,6 +6,7 @@ use vellum_conformance::crash::Scene;
 
 use crate::crashes::{Crashes, Kind};
 use crate::histories::Histories;
+use crate::opinions::Opinions;
 use crate::places::{Backend, Lsm};
 use crate::task::Task;
 use crate::walks::Walks;
@@ -14,7 +15,13 @@ use crate::worlds::Worlds;
 /// What every backend goes through; what is wrong is left in this folder.
 pub(crate) fn of<B: Backend + Clone + 'static>(backend: &B, scratch: &Path) -> Vec<Box<dyn Task>> {
     let histories = Histories { backend: backend.clone(), scratch: scratch.to_owned() };
-    vec![Box::new(histories), Box::new(Worlds(backend.clone())), Box::new(Walks(backend.clone()))]
+    let opinions = Opinions { backend: backend.clone(), scratch: scratch.to_owned() };
+    vec![
+        Box::new(histories),
+        Box::new(opinions),
+        Box::new(Worlds(backend.clone())),
+        Box::new(Walks(backend.clone())),
+    ]
 }
 
 /// And what one goes through that keeps its data.
