@@ -332,6 +332,18 @@ mod tests {
     }
 
     #[test]
+    fn entry_of_another_format_or_with_more_flags_is_not_read() {
+        let good = encode(&info(1, Metadata::new()));
+        let with = |at: usize, byte: u8| {
+            let mut entry = good.to_vec();
+            entry.splice(at..=at, [byte]);
+            decode(Version::new(1), &entry)
+        };
+        assert_eq!(with(0, VERSION_FORMAT), Some(info(1, Metadata::new())));
+        assert_eq!([with(0, 0), with(0, 2), with(1, 8), with(1, 128)], [None, None, None, None]);
+    }
+
+    #[test]
     fn table_that_is_out_of_order_is_corrupted() {
         let at = |number: u64, ts: u64| {
             let info = VersionInfo::new(Version::new(number), Timestamp::new(ts), Metadata::new());

@@ -417,6 +417,7 @@ mod tests {
             }
             let expected: Vec<_> = model.keys().map(|&ts| Timestamp::new(ts)).collect();
             assert_eq!(counts.timestamps().collect::<Vec<_>>(), expected);
+            assert_eq!(counts.live, model.len());
             assert!(counts.entries.len() <= 2 * model.len() + 17);
         }
     }

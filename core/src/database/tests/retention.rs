@@ -170,6 +170,9 @@ fn versions_revert_and_restore_survive_a_reopen() -> TestResult {
     assert_eq!(values, [Some("1".into()), None, Some("3".into())]);
     again.revert()?;
     assert_eq!(get(&again.begin_read()?, "c"), None);
+    assert_eq!(again.save_version()?, Version::new(9), "numbers go on");
+    assert_eq!(kind(again.delete_version(6)), Some(ErrorKind::VersionNotFound));
+    again.delete_version(7)?;
     Ok(())
 }
 
