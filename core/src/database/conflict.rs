@@ -359,11 +359,11 @@ impl ConflictIndex {
     }
 
     fn shrink(&mut self) {
-        if self.last.capacity() > SHRINK_MIN && self.last.len() < self.last.capacity() / 8 {
-            self.last.shrink_to(2 * self.last.len());
+        if let Some(capacity) = shrunk(self.last.len(), self.last.capacity()) {
+            self.last.shrink_to(capacity);
         }
-        if self.log.capacity() > SHRINK_MIN && self.log.len() < self.log.capacity() / 8 {
-            self.log.shrink_to(2 * self.log.len());
+        if let Some(capacity) = shrunk(self.log.len(), self.log.capacity()) {
+            self.log.shrink_to(capacity);
         }
     }
 
@@ -397,6 +397,11 @@ impl ConflictIndex {
     }
 }
 
+/// The capacity that a table of `len` entries should keep, if `capacity` is too much.
+fn shrunk(len: usize, capacity: usize) -> Option<usize> {
+    (capacity > SHRINK_MIN && len < capacity / 8).then_some(2 * len)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -404,6 +409,27 @@ mod tests {
 
     fn write(key: Bytes) -> Write {
         Write { key, value: None, previous: Previous::Unknown }
+    }
+
+    #[test]
+    fn table_shrinks_to_twice_its_length_below_an_eighth() {
+        assert_eq!(shrunk(0, SHRINK_MIN), None, "small enough");
+        assert_eq!(shrunk(0, SHRINK_MIN + 1), Some(0));
+        assert_eq!(shrunk(SHRINK_MIN / 4, 2 * SHRINK_MIN), None, "an eighth");
+        assert_eq!(shrunk(SHRINK_MIN / 4 - 1, 2 * SHRINK_MIN), Some(SHRINK_MIN / 2 - 2));
+    }
+
+    #[test]
+    fn footprint_counts_all_that_is_probed() {
+        let mut reads = ReadSet::default();
+        ["a", "b", "c"].iter().for_each(|key| reads.add_key(key.as_bytes(), Previous::Unknown));
+        [("d".."e"), ("f".."g")].into_iter().for_each(|range| reads.add_range(range.into()));
+        reads.finish();
+        let writes: Vec<_> = (0..5_u8).map(|n| write(vec![n].into())).collect();
+        let marks = ["a", "b", "c", "d", "e", "f", "g"].map(KeyRange::prefix);
+        let read_ts = Timestamp::ZERO;
+        let footprint = Footprint { read_ts, reads: &reads, writes: &writes, marks: &marks };
+        assert_eq!(footprint.len(), 3 + 2 + 5 + 7);
     }
 
     #[test]

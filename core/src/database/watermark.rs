@@ -422,6 +422,15 @@ mod tests {
         }
     }
 
+    #[test]
+    fn every_thread_has_a_shard_that_there_is() {
+        let marks = Watermark::new();
+        for _ in 0..4 * marks.shards().count() {
+            let own = std::thread::scope(|s| s.spawn(|| marks.own_shard().0).join());
+            assert!(own.is_ok_and(|own| usize::from(own) < marks.shards().count()));
+        }
+    }
+
     fn register(marks: &Watermark, writer: bool, at: u64) -> Result<Slot> {
         let take = || Ok(Timestamp::new(at));
         Ok(marks.register(writer, take, |ts| *ts, || Timestamp::ZERO)?.1)

@@ -401,3 +401,26 @@ impl State {
         self.last_ts
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn end_of_a_writer_retires_what_is_worth_it_and_nobody_needs() {
+        let pipeline = Pipeline::new(Timestamp::ZERO, Numbers::default(), Vec::new());
+        let may = |window: usize, oldest: u64, writers: usize| {
+            pipeline.window.store(window, Ordering::Relaxed);
+            pipeline.note_oldest_writer(Some(Timestamp::new(oldest)));
+            pipeline.may_retire(Timestamp::new(5), writers)
+        };
+        let long = 2 * RETIRE_COMMITS + 1;
+        assert!(!may(0, 5, 0), "there is nothing");
+        assert!(may(1, 5, 0) && may(long, 4, 0), "nobody else is there");
+        assert!(!may(1, 5, 1) && !may(long - 1, 5, 1), "others are, and it is short");
+        assert!(may(long, 5, 1) && may(long, 6, 1), "it was the oldest of them");
+        assert!(!may(long, 4, 1), "another is older");
+        pipeline.note_oldest_writer(None);
+        assert!(pipeline.may_retire(Timestamp::new(5), 1));
+    }
+}
