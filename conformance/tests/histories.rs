@@ -15,6 +15,8 @@
 
 #[path = "histories/brute.rs"]
 mod brute;
+#[path = "histories/classes.rs"]
+mod classes;
 #[path = "histories/corrupt.rs"]
 mod corrupt;
 #[path = "histories/edges.rs"]

@@ -6,11 +6,11 @@ use vellum_conformance::history::{
 };
 use vellum_core::{Bytes, ConnectionExt, Isolation, Options, Timestamp, WriteTxn};
 
-fn get(key: &'static str, value: Option<&'static str>) -> Op {
+pub(crate) fn get(key: &'static str, value: Option<&'static str>) -> Op {
     Op::Get { key: key.into(), value: value.map(Bytes::from), validated: true }
 }
 
-fn put(key: &'static str, value: &'static str) -> Op {
+pub(crate) fn put(key: &'static str, value: &'static str) -> Op {
     Op::Put { key: key.into(), value: value.into() }
 }
 
