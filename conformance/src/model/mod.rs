@@ -168,3 +168,29 @@ fn apply(state: &mut Map, writes: &Writes) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ops::Bound::{Excluded, Included, Unbounded};
+
+    use super::*;
+
+    #[test]
+    fn parts_meet_if_a_key_is_in_both() {
+        let part = |from: Bound<&str>, to: Bound<&str>| {
+            let key = |bound: Bound<&str>| bound.map(|key| key.as_bytes().to_vec());
+            Part::of(&(key(from), key(to)))
+        };
+        let ab = part(Included("a"), Excluded("b"));
+        let bc = part(Included("b"), Excluded("c"));
+        let to_b = part(Unbounded, Included("b"));
+        let above_b = part(Excluded("b"), Unbounded);
+        let meets = |a: &Part, b: &Part| {
+            assert_eq!(a.meets(b), b.meets(a));
+            a.meets(b)
+        };
+        assert!(!meets(&ab, &bc) && !meets(&to_b, &above_b) && !meets(&ab, &above_b));
+        assert!(meets(&ab, &to_b) && meets(&bc, &to_b) && meets(&bc, &above_b) && meets(&ab, &ab));
+        assert!(to_b.holds(b"b") && !above_b.holds(b"b") && above_b.holds(b"b\0"));
+    }
+}
