@@ -202,3 +202,31 @@ impl fmt::Display for Verified {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_of_two_checks_are_added_one_by_one() {
+        let figures = |first: u64| Verified {
+            transactions: first,
+            committed: first + 1,
+            aborted: first + 2,
+            operations: first + 3,
+            reads: first + 4,
+            ranges: first + 5,
+            edges: first + 6,
+            past: first + 7,
+            events: first + 8,
+            unchecked: first + 9,
+        };
+        let mut sum = Verified::default();
+        sum.add(&figures(10));
+        assert_eq!(sum, figures(10));
+        sum.add(&figures(10));
+        assert_eq!((sum.transactions, sum.committed, sum.aborted), (20, 22, 24));
+        assert_eq!((sum.operations, sum.reads, sum.ranges), (26, 28, 30));
+        assert_eq!((sum.edges, sum.past, sum.events, sum.unchecked), (32, 34, 36, 38));
+    }
+}

@@ -137,6 +137,22 @@ fn histories_may_begin_with_contents_and_are_held_to_them() {
 }
 
 #[test]
+fn histories_come_back_from_their_lines_with_every_outcome() {
+    let outcomes = [
+        Outcome::Committed(Timestamp::new(1)),
+        Outcome::ReadOnly,
+        Outcome::Conflict,
+        Outcome::Discarded,
+        Outcome::Unknown,
+    ];
+    let ops = || vec![get("x", Some("0")), put("x", "1"), Op::Delete { key: "x".into() }];
+    let history = serial(outcomes.into_iter().map(|outcome| (0, ops(), outcome)).collect());
+    let mut lines = Vec::new();
+    history.write_to(&mut lines).unwrap();
+    assert_eq!(History::read_from(&lines[..]).unwrap(), history);
+}
+
+#[test]
 fn histories_of_lists_say_the_same_in_every_notation() {
     let db = vellum_mem::open(Options::new()).unwrap();
     let workload = Workload::new().seed(5).transactions(120).keys(6).kind(Kind::ListAppend);
