@@ -137,6 +137,33 @@ fn histories_may_begin_with_contents_and_are_held_to_them() {
 }
 
 #[test]
+fn histories_with_too_many_unknown_outcomes_are_not_decided() {
+    let keys = ["x", "a", "b", "c", "d", "e", "f", "g"];
+    let unknown = |key| (0, vec![put(key, "1")], Outcome::Unknown);
+    let mut txns: Vec<_> = keys.map(unknown).into();
+    // All were seen, at any of many timestamps,
+    let all = keys.map(|key| get(key, Some("1"))).into();
+    txns.push((30, all, Outcome::ReadOnly));
+    assert_eq!(class(&serial(txns.clone())), None);
+    // and then the first was not.
+    txns.push((31, vec![get("x", Some("0"))], Outcome::ReadOnly));
+    assert_eq!(class(&serial(txns)), Some(Class::Undecided));
+}
+
+#[test]
+fn histories_are_not_held_to_a_past_that_nobody_knows() {
+    let mut history = serial(vec![(3, vec![get("x", Some("before"))], Outcome::ReadOnly)]);
+    history.states[0].ts = Timestamp::new(7);
+    history.txns[0].kind = TxnKind::ReadAsOf(Timestamp::new(3));
+    let verified = check(&history).unwrap();
+    assert_eq!((verified.unchecked, verified.reads), (1, 0));
+    // What was captured then is known.
+    let captured = State { ts: Timestamp::new(3), ..history.states[0].clone() };
+    history.states.insert(0, captured);
+    assert_eq!(class(&history), Some(Class::Garbage));
+}
+
+#[test]
 fn histories_come_back_from_their_lines_with_every_outcome() {
     let outcomes = [
         Outcome::Committed(Timestamp::new(1)),
