@@ -1,24 +1,33 @@
-//! Concurrent workloads of every shape, recorded and checked.
+//! Concurrent workloads, recorded and judged: of every shape by our own checker, or of
+//! lists by `adya` too.
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter};
 use std::path::{Path, PathBuf};
 
-use vellum_conformance::history::{History, Kind, Workload, check, run_with_progress};
+use vellum_conformance::history::{History, Kind, Verified, Workload, check, run_with_progress};
 use vellum_conformance::{Factory, Rng};
 use vellum_core::{Connection, Durability, Options, Pruning};
 
 use crate::Failure;
+use crate::opinions;
 use crate::places::Backend;
 use crate::tally::Tally;
 use crate::task::{Shown, Task};
 
-/// Transactions of one recorded run.
-const RUN: u64 = 20_000;
+/// Who judges what was recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Judges {
+    /// Our checker, which goes by the timestamps.
+    Ours,
+    /// It, and one that knows none.
+    Both,
+}
 
 /// Recorded runs on one backend.
 #[derive(Debug)]
 pub(crate) struct Histories<B> {
+    pub(crate) judges: Judges,
     pub(crate) backend: B,
     /// Where a history is left that is not right.
     pub(crate) scratch: PathBuf,
@@ -26,11 +35,14 @@ pub(crate) struct Histories<B> {
 
 impl<B: Backend> Task for Histories<B> {
     fn name(&self) -> &'static str {
-        "histories"
+        match self.judges {
+            Judges::Ours => "histories",
+            Judges::Both => "opinions",
+        }
     }
 
     fn round(&self) -> u64 {
-        if B::NAME == "mem" { 10 * RUN } else { 3 * RUN }
+        if B::NAME == "mem" { 10 * self.transactions() } else { 3 * self.transactions() }
     }
 
     fn usual(&self) -> u64 {
@@ -40,8 +52,13 @@ impl<B: Backend> Task for Histories<B> {
     fn run(&self, seed: u64, budget: u64, shown: &Shown<'_>) -> Result<Tally, Failure> {
         let mut rng = Rng::new(seed);
         let mut tally = Tally::default();
-        for begun in 0..budget.div_ceil(RUN) {
-            let workload = workload(&mut rng).transactions(RUN.min(budget));
+        let each = self.transactions();
+        for begun in 0..budget.div_ceil(each) {
+            let workload = match self.judges {
+                Judges::Ours => workload(&mut rng),
+                Judges::Both => opinions::workload(&mut rng),
+            };
+            let workload = workload.transactions(each.min(budget));
             let place = self.backend.place()?;
             // A database that keeps its data is synced now and then only: it is
             // the order that matters here.
@@ -50,30 +67,49 @@ impl<B: Backend> Task for Histories<B> {
             let options = Options::new().durability(durability).pruning(pruning);
             let db = place.open(&options)?;
             let text = tally.to_string();
-            let history = run_with_progress(&db, &workload, |n| shown.at(begun * RUN + n, &text));
+            let history = run_with_progress(&db, &workload, |n| shown.at(begun * each + n, &text));
             let history = history.map_err(|e| format!("{e}, under {workload:?}"))?;
-            let verified = check(&history).map_err(|anomaly| {
-                let left = leave(&self.scratch, &history);
-                format!("{anomaly}\nunder {workload:?}\n{left}")
-            })?;
-            tally.add(
-                &Tally::of("transactions replayed", verified.transactions)
-                    .and("operations", verified.operations)
-                    .and("reads compared", verified.reads + verified.ranges)
-                    .and("dependencies", verified.edges)
-                    .and("reads of the past", verified.past),
-            );
+            let wrong = |what: String| {
+                format!("{what}\nunder {workload:?}\n{}", leave(&self.scratch, &history))
+            };
+            let verified = check(&history).map_err(|anomaly| wrong(anomaly.to_string()))?;
+            if self.judges == Judges::Both {
+                opinions::second(&history).map_err(|e| wrong(e.to_string()))?;
+            }
+            tally.add(&self.tally(&verified));
             db.close()?;
             drop(db);
             place.destroy();
-            shown.at((begun + 1) * RUN, &tally.to_string());
+            shown.at((begun + 1) * each, &tally.to_string());
         }
         Ok(tally)
     }
 }
 
+impl<B> Histories<B> {
+    /// Those of one recorded run.
+    fn transactions(&self) -> u64 {
+        match self.judges {
+            Judges::Ours => 20_000,
+            // Lists grow with it, and so does what is read.
+            Judges::Both => 4_000,
+        }
+    }
+
+    fn tally(&self, verified: &Verified) -> Tally {
+        if self.judges == Judges::Both {
+            return Tally::of("transactions judged twice", verified.transactions);
+        }
+        Tally::of("transactions replayed", verified.transactions)
+            .and("operations", verified.operations)
+            .and("reads compared", verified.reads + verified.ranges)
+            .and("dependencies", verified.edges)
+            .and("reads of the past", verified.past)
+    }
+}
+
 /// Writes a history where a user can check it again; says where.
-pub(crate) fn leave(scratch: &Path, history: &History) -> String {
+fn leave(scratch: &Path, history: &History) -> String {
     let file = tempfile::Builder::new()
         .prefix("vellum-history-")
         .suffix(".jsonl")

@@ -5,8 +5,7 @@ use std::path::Path;
 use vellum_conformance::crash::Scene;
 
 use crate::crashes::{Crashes, Kind};
-use crate::histories::Histories;
-use crate::opinions::Opinions;
+use crate::histories::{Histories, Judges};
 use crate::places::{Backend, Lsm};
 use crate::task::Task;
 use crate::walks::Walks;
@@ -14,11 +13,12 @@ use crate::worlds::Worlds;
 
 /// What every backend goes through; what is wrong is left in this folder.
 pub(crate) fn of<B: Backend + Clone + 'static>(backend: &B, scratch: &Path) -> Vec<Box<dyn Task>> {
-    let histories = Histories { backend: backend.clone(), scratch: scratch.to_owned() };
-    let opinions = Opinions { backend: backend.clone(), scratch: scratch.to_owned() };
+    let recorded = |judges| {
+        Box::new(Histories { judges, backend: backend.clone(), scratch: scratch.to_owned() })
+    };
     vec![
-        Box::new(histories),
-        Box::new(opinions),
+        recorded(Judges::Ours),
+        recorded(Judges::Both),
         Box::new(Worlds(backend.clone())),
         Box::new(Walks(backend.clone())),
     ]
