@@ -11,7 +11,7 @@ use bytes::Bytes;
 ///
 /// A search counts heads: the next four bytes of each key, after what all of
 /// them begin with, as a number. They are few cache lines, read side by side,
-/// and most searches then compare one whole key.
+/// and most searches then compare one whole key, or none.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Keys {
     bytes: Bytes,
@@ -19,6 +19,9 @@ pub(crate) struct Keys {
     heads: Vec<u32>,
     /// The length of what all keys begin with.
     common: usize,
+    /// What that is, if it is so short: a search for what is not there mostly
+    /// needs no line of the buffer then.
+    beginning: [u8; BEGINNING],
     /// The length of every key, if they all have the same; else 0.
     stride: usize,
     /// Where each key ends, if they have not; it begins where the one before
@@ -30,12 +33,22 @@ pub(crate) struct Keys {
 /// many leaves that the slack would show.
 pub(crate) const GROWTH: usize = 8;
 
+/// Bytes of a common beginning that stand beside the heads.
+const BEGINNING: usize = 24;
+
 /// Up to so many heads are counted; of more, the place is halved.
 const COUNTED: usize = 256;
 
 impl Keys {
     pub(crate) const fn new() -> Self {
-        Self { bytes: Bytes::new(), heads: Vec::new(), common: 0, stride: 0, ends: Vec::new() }
+        Self {
+            bytes: Bytes::new(),
+            heads: Vec::new(),
+            common: 0,
+            beginning: [0; BEGINNING],
+            stride: 0,
+            ends: Vec::new(),
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -60,6 +73,12 @@ impl Keys {
         self.bytes.get(self.begin(i)..self.begin(i + 1)).unwrap_or_default()
     }
 
+    /// What all keys begin with.
+    fn beginning(&self) -> &[u8] {
+        let beginning = self.beginning.get(..self.common);
+        beginning.or_else(|| self.get(0).get(..self.common)).unwrap_or_default()
+    }
+
     /// Key `i`, sharing the buffer.
     pub(crate) fn share(&self, i: usize) -> Bytes {
         self.bytes.slice_ref(self.get(i))
@@ -73,18 +92,17 @@ impl Keys {
             ..=COUNTED => self.heads.iter().map(|&h| u32::from(h < head)).sum::<u32>() as usize,
             _ => self.heads.partition_point(|&h| h < head),
         };
+        let same = self.heads.iter().skip(below).take_while(|&&h| h == head).count();
         // Mostly this is it. A key with another beginning is not equal.
-        if self.get(below) == key && below < self.len() {
+        if same > 0 && self.get(below) == key {
             return Ok(below);
         }
-        let prefix = self.get(0).get(..self.common).unwrap_or_default();
-        match begin.cmp(prefix) {
+        match begin.cmp(self.beginning()) {
             Ordering::Less => return Err(0),
             Ordering::Greater => return Err(self.len()),
             Ordering::Equal => {}
         }
         let mut low = below;
-        let same = self.heads.iter().skip(below).take_while(|&&h| h == head).count();
         let mut high = below + same;
         while low < high {
             let middle = low.midpoint(high);
@@ -145,6 +163,10 @@ impl Keys {
                 (0..self.len()).map(|i| head(self.get(i).get(common..).unwrap_or_default()));
             self.heads = heads.collect();
             self.common = common;
+            let (to, from) = (self.beginning.get_mut(..common), self.bytes.get(..common));
+            if let (Some(to), Some(from)) = (to, from) {
+                to.copy_from_slice(from);
+            }
         }
     }
 
@@ -253,13 +275,14 @@ mod tests {
     fn search_agrees_with_a_sorted_list() {
         // Keys with long common beginnings, zeros, and equal heads.
         let parts = ["", "a", "ab\0", "ab\0\0", "abcdef", "abcdeg", "abcdefgh", "b", "\u{7f}"];
-        for prefix in ["", "p", "prefix-of-all-", "\0\0\0\0\0"] {
+        let long = "a beginning that is longer than what stands beside the heads";
+        for prefix in ["", "p", "prefix-of-all-", "\0\0\0\0\0", long] {
             let mut sorted: Vec<Vec<u8>> = Vec::new();
             let mut keys = Keys::default();
             for n in 0..parts.len() * if cfg!(miri) { 2 } else { parts.len() } {
                 let (a, b) = (parts.get(n * 7 % 9), parts.get(n * 5 / 9 % 9));
                 let key = [prefix, a.unwrap_or(&""), b.unwrap_or(&"")].concat().into_bytes();
-                for probe in [&key[..], &[&key[..], b"\0"].concat(), b"", b"pre", b"zz"] {
+                for probe in [&key[..], &[&key[..], b"\0"].concat(), b"", b"pre", b"a b", b"zz"] {
                     let expected = sorted.binary_search_by(|k| k[..].cmp(probe));
                     assert_eq!(keys.search(probe), expected, "{probe:?} in {sorted:?}");
                 }
