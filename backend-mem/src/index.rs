@@ -26,11 +26,13 @@
 //!    merge moves a leaf's keys into the one before, marks it dead and takes it
 //!    out of it, all under both locks. Hence whoever finds that a leaf
 //!    does not cover what it looked for, finds the right one by looking again.
-//! 3. Readers hold one lock at a time, and none while they are outside this
-//!    module. Only the writer, of whom the store lets in one at a time, holds
-//!    two. So there is no deadlock.
-//! 4. A leaf that has superseded records, or lost keys, is in the set of
-//!    leaves to sweep, and its `is_listed` says so.
+//! 3. Readers, and who sweeps, hold the lock of one leaf at a time, and none
+//!    while they are outside this module. Only the writer, of whom the store lets
+//!    in one at a time, holds those of two: who merges counts as one. So there is
+//!    no deadlock.
+//! 4. A leaf that has superseded records is in the set of leaves to sweep, and
+//!    its `is_listed` says so. Both are changed under the leaf's lock, and the
+//!    lock of the set is only taken for that.
 
 use std::collections::BTreeSet;
 use std::ops::Bound;
@@ -41,15 +43,24 @@ use vellum_core::{Retention, Timestamp};
 use crate::chain::{Chain, Entry};
 use crate::directory::Directory;
 use crate::leaf::{Leaf, State, Tally};
-use crate::sync::{is_broken, look_again};
-
-/// The fences of the leaves that a sweep has to look at.
-pub(crate) type Unswept = BTreeSet<Bytes>;
+use crate::sync::{Mutex, is_broken, look_again};
 
 /// Every key and its records, in order. See the module.
 pub(crate) struct Index {
     first: Leaf,
     directory: Directory<Leaf>,
+    /// The fences of the leaves that a sweep has to look at.
+    unswept: Mutex<BTreeSet<Bytes>>,
+}
+
+/// A leaf that was swept.
+#[derive(Debug)]
+pub(crate) struct Swept {
+    /// Where to go on; `None` after the last leaf.
+    pub(crate) next: Option<Bytes>,
+    /// Its fence, if its keys may have become so few that they fit into the leaf
+    /// before.
+    pub(crate) shrunk: Option<Bytes>,
 }
 
 impl Default for Index {
@@ -60,7 +71,11 @@ impl Default for Index {
 
 impl Index {
     pub(crate) fn new() -> Self {
-        Self { first: Leaf::new(Bytes::new(), State::default()), directory: Directory::new() }
+        Self {
+            first: Leaf::new(Bytes::new(), State::default()),
+            directory: Directory::new(),
+            unswept: Mutex::default(),
+        }
     }
 
     /// Uses the leaf that `key` seems to belong to.
@@ -137,23 +152,23 @@ impl Index {
         key: &[u8],
         entry: Entry,
         keep: &Retention,
-        unswept: &mut Unswept,
         tally: &mut Tally,
     ) -> Option<Timestamp> {
         self.leaf_at(key, |leaf| {
             let mut state = leaf.state.write();
             let len = state.len();
             let superseded = state.put(key, entry, keep, tally);
-            if superseded.is_some() && !state.is_listed {
-                state.is_listed = unswept.insert(leaf.fence.clone());
+            if superseded.is_some() {
+                self.list(leaf, &mut state);
             }
             if state.len() > len && state.is_overfull() {
                 let appended = state.keys.get(len) == key;
                 if let Some(right) = state.split(appended) {
                     let mut upper = right.state.write();
-                    let lists = !is_broken("a split does not list the new leaf to be swept");
-                    if state.is_listed && upper.wants_sweep() && lists {
-                        upper.is_listed = unswept.insert(right.fence.clone());
+                    if upper.wants_sweep()
+                        && !is_broken("a split does not list the new leaf to be swept")
+                    {
+                        self.list(&right, &mut upper);
                     }
                     drop(upper);
                     self.directory.insert(&right.fence.clone(), right);
@@ -163,48 +178,90 @@ impl Index {
         })
     }
 
-    /// Sweeps the next leaf of `unswept` from the fence `from` on, and returns
-    /// where to go on; `None` if there is no other. For the writer alone.
-    pub(crate) fn sweep_next(
-        &self,
-        from: &Bytes,
-        keep: &Retention,
-        unswept: &mut Unswept,
-        tally: &mut Tally,
-    ) -> Option<Bytes> {
-        let bounds = (Bound::Included(&from[..]), Bound::Unbounded);
-        let fence = unswept.range::<[u8], _>(bounds).next()?.clone();
-        unswept.remove(&fence);
-        self.leaf_at(&fence, |leaf| {
-            let mut state = leaf.state.write();
-            state.sweep(keep, tally);
-            state.is_listed = state.wants_sweep() && unswept.insert(fence.clone());
-            let next = state.high.clone();
-            if !fence.is_empty() {
-                // Every leaf before this one is swept, so what goes into the
-                // one before is not missed.
-                self.leaf_below(Some(&fence), |lower| {
-                    self.merge_into(lower, leaf, &mut state, unswept);
-                });
-            }
-            next
-        })
+    /// Has a leaf swept by the next sweep.
+    fn list(&self, leaf: &Leaf, state: &mut State) {
+        if !state.is_listed {
+            state.is_listed = self.unswept.lock().insert(leaf.fence.clone());
+        }
     }
 
-    /// Moves the keys of `leaf` into the leaf before, if they are few.
-    fn merge_into(&self, before: &Leaf, leaf: &Leaf, state: &mut State, unswept: &mut Unswept) {
-        let mut lower = before.state.write();
-        let was_listed = state.is_listed;
-        if lower.absorb(state) {
-            if !is_broken("a leaf that was merged away can still be found") {
-                self.directory.remove(&leaf.fence);
+    /// The lowest fence from `from` on of a leaf to sweep.
+    fn next_unswept(&self, from: &[u8]) -> Option<Bytes> {
+        let bounds = (Bound::Included(from), Bound::Unbounded);
+        self.unswept.lock().range::<[u8], _>(bounds).next().cloned()
+    }
+
+    /// Sweeps the next leaf from the fence `from` on that has to be, beside the
+    /// writer; `None` if there is no other. One sweep at a time.
+    pub(crate) fn sweep_next(
+        &self,
+        from: &[u8],
+        keep: &Retention,
+        tally: &mut Tally,
+    ) -> Option<Swept> {
+        loop {
+            let fence = self.next_unswept(from)?;
+            let swept = self.leaf_at(&fence, |leaf| {
+                // While a part of the directory is divided, a lower leaf is found.
+                let is_it = leaf.fence == fence
+                    || is_broken("a sweep takes the leaf that it finds at first");
+                is_it.then(|| self.sweep(leaf, &fence, keep, tally))
+            });
+            if swept.is_some() {
+                return swept;
             }
-            if was_listed {
-                unswept.remove(&leaf.fence);
-                if !lower.is_listed && !is_broken("a merge does not list the leaf to be swept") {
-                    lower.is_listed = unswept.insert(before.fence.clone());
-                }
-            }
+            look_again();
         }
+    }
+
+    fn sweep(&self, leaf: &Leaf, fence: &Bytes, keep: &Retention, tally: &mut Tally) -> Swept {
+        let mut state = leaf.state.write();
+        state.sweep(keep, tally);
+        if is_broken("a sweep lets go of its leaf before it takes it off the list") {
+            let wants_sweep = state.wants_sweep();
+            drop(state);
+            state = leaf.state.write();
+            state.is_listed = wants_sweep;
+        } else {
+            state.is_listed = state.wants_sweep();
+        }
+        if !state.is_listed {
+            self.unswept.lock().remove(fence);
+        }
+        let may_fit = !fence.is_empty() && state.may_be_absorbed();
+        Swept { next: state.high.clone(), shrunk: may_fit.then(|| fence.clone()) }
+    }
+
+    /// Whether the leaf of this fence fits into the one before, as it is now.
+    pub(crate) fn fits_below(&self, fence: &[u8]) -> bool {
+        let len = self.read_at(fence, |state, _| state.len());
+        self.read_below(Some(fence), |state, _| state.has_room_for(len))
+    }
+
+    /// Moves the keys of the leaf of this fence into the leaf before, if they are
+    /// few. For the writer alone.
+    pub(crate) fn merge(&self, fence: &[u8]) {
+        self.leaf_at(fence, |leaf| {
+            if leaf.fence != fence {
+                return;
+            }
+            let mut state = leaf.state.write();
+            self.leaf_below(Some(fence), |before| {
+                let mut lower = before.state.write();
+                let was_listed = state.is_listed;
+                if !lower.absorb(&mut state) {
+                    return;
+                }
+                if !is_broken("a leaf that was merged away can still be found") {
+                    self.directory.remove(&leaf.fence);
+                }
+                if was_listed {
+                    self.unswept.lock().remove(&leaf.fence);
+                    if !is_broken("a merge does not list the leaf to be swept") {
+                        self.list(before, &mut lower);
+                    }
+                }
+            });
+        });
     }
 }

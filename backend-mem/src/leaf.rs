@@ -212,11 +212,20 @@ impl State {
         Some(Leaf::new(fence, right))
     }
 
+    /// Whether it is so small that some leaf before may take it over.
+    pub(crate) fn may_be_absorbed(&self) -> bool {
+        self.len() <= MERGED_KEYS
+    }
+
+    /// Whether so many keys of the next leaf may fit in here.
+    pub(crate) fn has_room_for(&self, keys: usize) -> bool {
+        keys == 0 || self.len() + keys <= MERGED_KEYS
+    }
+
     /// Takes over the keys of the next leaf, if the two are small enough.
     pub(crate) fn absorb(&mut self, right: &mut Self) -> bool {
-        let len = self.len() + right.len();
         let bytes = self.keys.byte_len() + right.keys.byte_len();
-        let fits = right.len() == 0 || (len <= MERGED_KEYS && bytes <= MAX_KEY_BYTES);
+        let fits = self.has_room_for(right.len()) && (right.len() == 0 || bytes <= MAX_KEY_BYTES);
         if fits {
             self.keys.append(&right.keys);
             self.chains.reserve_exact(right.len());

@@ -7,8 +7,7 @@
 //! ```
 //!
 //! Each model states its invariant, and each has broken twins that loom must
-//! catch. Leaves hold four keys here, and a prune lets a commit go ahead after
-//! each of them.
+//! catch. Leaves hold four keys here, and parts of the directory three leaves.
 #![expect(clippy::unwrap_used, reason = "a model fails by panicking")]
 
 use std::sync::Arc;
@@ -194,6 +193,41 @@ model!(
         assert!(has(&snapshot, 'h') && has(&snapshot, 'd'), "a retained record is gone");
         writer.join().unwrap();
         pruner.join().unwrap();
+    }
+);
+
+model!(
+    garbage_is_found_beside_a_sweep, 3,
+    "what dies in a leaf while it is swept is found by the next prune, and counted",
+    broken: [
+        "a sweep lets go of its leaf before it takes it off the list",
+        "a prune counts where commits do"
+    ],
+    || {
+        let store = store_of("bd");
+        commit(&store, 2, "b", &Retention::everything(), None);
+        let writer = spawn(&store, |store| commit(store, 3, "d", &keep(&[1], 2), None));
+        store.prune(&keep(&[], 2)).unwrap();
+        writer.join().unwrap();
+        store.prune(&keep(&[], 3)).unwrap();
+        assert_eq!(store.verify().unwrap().records, 2, "garbage was forgotten");
+        assert_eq!(store.stats().records, Some(2), "records were counted wrongly");
+    }
+);
+
+model!(
+    garbage_is_found_beside_a_division, 2,
+    "a prune sweeps what it has to while a part of the directory is divided",
+    broken: ["a sweep takes the leaf that it finds at first"],
+    || {
+        // As above: `c` splits the first leaf, and thereby the part.
+        let store = store_of("abdefghijklmn");
+        commit(&store, 2, "n", &Retention::everything(), None);
+        let writer = spawn(&store, |store| commit(store, 3, "c", &keep(&[], 2), None));
+        store.prune(&keep(&[], 2)).unwrap();
+        writer.join().unwrap();
+        store.prune(&keep(&[], 3)).unwrap();
+        assert_eq!(store.verify().unwrap().records, 14, "garbage was forgotten");
     }
 );
 

@@ -11,7 +11,7 @@ use vellum_core::{
 
 use crate::chain::{Chain, Entry};
 use crate::history::{Dropped, History};
-use crate::index::{Index, Unswept};
+use crate::index::{Index, Swept};
 use crate::leaf::Tally;
 use crate::pack::pack;
 use crate::queued::Queued;
@@ -37,11 +37,15 @@ const NAME: &str = "mem";
 pub struct MemStore {
     index: Spread<Index>,
     front: Front,
-    /// Held by whoever changes the index, and for a look at the rest.
+    /// Held by whoever changes more of the index than the records of one leaf, and
+    /// for a look at the rest.
     writer: Queued<Writer>,
     /// Held during a prune, so that each sees all the others' work done.
     prune: Mutex<()>,
+    /// What commits added and removed.
     counts: Counts,
+    /// What prunes removed.
+    pruned: Counts,
 }
 
 /// What every snapshot looks at, on a line that a commit writes only to publish
@@ -55,13 +59,12 @@ struct Front {
 
 #[derive(Default)]
 struct Writer {
-    unswept: Unswept,
     history: History,
     catalog: BTreeMap<Bytes, Bytes>,
     last_ts: Timestamp,
 }
 
-/// Changed by the writer alone, read by anyone.
+/// Changed by one thread at a time, read by anyone.
 #[derive(Default)]
 struct Counts {
     keys: AtomicI64,
@@ -71,7 +74,7 @@ struct Counts {
 
 impl Counts {
     fn add(&self, tally: &Tally) {
-        // One writer at a time: no need to lock the line.
+        // One thread at a time: no need to lock the line.
         let add = |count: &AtomicI64, n| {
             count.store(count.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
         };
@@ -79,10 +82,6 @@ impl Counts {
         add(&self.records, tally.records);
         add(&self.bytes, tally.bytes);
     }
-}
-
-fn count(n: &AtomicI64) -> u64 {
-    u64::try_from(n.load(Ordering::Relaxed)).unwrap_or_default()
 }
 
 impl MemStore {
@@ -95,6 +94,24 @@ impl MemStore {
     /// Nothing but the head, as if no snapshot were open: a mistake of models.
     fn only_head(&self) -> Retention {
         Retention::new(Vec::new(), Vec::new(), self.writer.lock().last_ts)
+    }
+
+    /// One of the counts: a little off, beside a commit or a prune.
+    fn count(&self, which: impl Fn(&Counts) -> &AtomicI64) -> u64 {
+        let [added, pruned] =
+            [&self.counts, &self.pruned].map(|c| which(c).load(Ordering::Relaxed));
+        u64::try_from(added.wrapping_add(pruned)).unwrap_or_default()
+    }
+
+    /// Sweeps the next leaf from the fence `from` on, and counts what it removed.
+    fn sweep_next(&self, from: &[u8], keep: &Retention, removed: &mut (u64, u64)) -> Option<Swept> {
+        let mut tally = Tally::default();
+        let swept = self.index.sweep_next(from, keep, &mut tally);
+        let together = is_broken("a prune counts where commits do");
+        (if together { &self.counts } else { &self.pruned }).add(&tally);
+        removed.0 += tally.removed.0;
+        removed.1 += tally.removed.1;
+        swept
     }
 
     fn check_open(&self) -> Result<()> {
@@ -142,7 +159,7 @@ impl Store for MemStore {
         let keep = head.as_ref().unwrap_or(group.retention);
         let mut tally = Tally::default();
         let mut writer = self.writer.lock();
-        let Writer { unswept, history, catalog, last_ts } = &mut *writer;
+        let Writer { history, catalog, last_ts } = &mut *writer;
         for commit in group.commits {
             if commit.logged {
                 history.log(&commit);
@@ -151,7 +168,7 @@ impl Store for MemStore {
             let mut interval = history.interval(commit.preserve);
             for write in commit.writes {
                 let entry = Entry { ts, value: write.value };
-                let superseded = self.index.put(&write.key, entry, keep, unswept, &mut tally);
+                let superseded = self.index.put(&write.key, entry, keep, &mut tally);
                 if let Some(interval) = &mut interval {
                     interval.note(&write.key, superseded);
                 }
@@ -179,18 +196,14 @@ impl Store for MemStore {
         let keep = head.as_ref().unwrap_or(keep);
         let early = is_broken("a prune goes by the last commit before it began")
             .then(|| self.writer.lock().last_ts);
-        let mut tally = Tally::default();
-        let mut from = Some(Bytes::new());
-        // One leaf at a time: where its keys have several versions each, it takes
-        // some 75 us, and a commit may have to wait for it.
-        while let Some(key) = from {
-            let mut chunk = Tally::default();
-            let mut writer = self.writer.lock_last();
-            from = self.index.sweep_next(&key, keep, &mut writer.unswept, &mut chunk);
-            self.counts.add(&chunk);
-            drop(writer);
-            tally.removed.0 += chunk.removed.0;
-            tally.removed.1 += chunk.removed.1;
+        let (mut removed, mut from) = ((0, 0), Some(Bytes::new()));
+        // Beside the commits: only who wants the leaf that is swept waits for it.
+        while let Some(swept) = from.and_then(|key| self.sweep_next(&key, keep, &mut removed)) {
+            if let Some(fence) = swept.shrunk.filter(|fence| self.index.fits_below(fence)) {
+                let _writer = self.writer.lock_last();
+                self.index.merge(&fence);
+            }
+            from = swept.next;
         }
         let (mut dropped, mut from) = (Dropped::default(), Some(Timestamp::ZERO));
         while let Some(label) = from {
@@ -200,7 +213,7 @@ impl Store for MemStore {
         }
         self.writer.lock_last().history.drop_log(keep, &mut dropped);
         drop(dropped);
-        Ok(PruneReport::new(tally.removed.0, tally.removed.1))
+        Ok(PruneReport::new(removed.0, removed.1))
     }
 
     fn touched(
@@ -244,13 +257,13 @@ impl Store for MemStore {
     }
 
     fn stats(&self) -> StoreStats {
-        let (keys, records) = (count(&self.counts.keys), count(&self.counts.records));
+        let (keys, records) = (self.count(|c| &c.keys), self.count(|c| &c.records));
         let each = |n: u64, size: usize| n.saturating_mul(size as u64);
         let mut stats = StoreStats::new();
         stats.keys = Some(keys);
         stats.records = Some(records);
         stats.memory_bytes = Some(
-            count(&self.counts.bytes)
+            self.count(|c| &c.bytes)
                 + each(keys, size_of::<Chain>() + size_of::<u32>())
                 + each(records - keys.min(records), size_of::<Entry>())
                 + self.writer.lock().history.memory_bytes() as u64,
