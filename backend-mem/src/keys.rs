@@ -81,7 +81,9 @@ impl Keys {
 
     /// Key `i`, sharing the buffer.
     pub(crate) fn share(&self, i: usize) -> Bytes {
-        self.bytes.slice_ref(self.get(i))
+        let place = self.begin(i)..self.begin(i + 1);
+        let is_there = place.start <= place.end && place.end <= self.bytes.len();
+        if is_there { self.bytes.slice(place) } else { Bytes::new() }
     }
 
     /// The place of `key`, or the place where it would be.

@@ -93,6 +93,7 @@ impl Batch {
     /// Allows the next batch to be larger than the last.
     fn grow(&mut self) {
         self.limit = (self.limit * 4).clamp(Self::FIRST, Self::LAST);
+        self.items.reserve(self.limit);
     }
 
     fn is_full(&self) -> bool {
