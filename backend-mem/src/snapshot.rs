@@ -82,28 +82,32 @@ pub struct MemRange {
 #[derive(Default)]
 struct Batch {
     items: VecDeque<Item>,
-    /// How many the last batch was allowed to be.
-    limit: usize,
+    /// How many are read at once, where a leaf has so many.
+    size: usize,
+    /// How many of those are still to be read. Where a leaf ends, the rest come from
+    /// the next one, and no more: most ranges end soon, and who reads too much waits
+    /// for values that nobody asked for.
+    left: usize,
 }
 
 impl Batch {
     const FIRST: usize = if cfg!(test) { 1 } else { 8 };
     const LAST: usize = if cfg!(test) { 3 } else { 64 };
 
-    /// Allows the next batch to be larger than the last.
-    fn grow(&mut self) {
-        self.limit = (self.limit * 4).clamp(Self::FIRST, Self::LAST);
-        self.items.reserve(self.limit);
-    }
-
-    fn is_full(&self) -> bool {
-        self.items.len() >= self.limit
+    /// Allows the rest of the batch, or else another one, larger than the last.
+    fn go_on(&mut self) {
+        if self.left == 0 {
+            self.size = (self.size * 4).clamp(Self::FIRST, Self::LAST);
+            self.left = self.size;
+        }
+        self.items.reserve(self.left);
     }
 
     /// Reads key `i` of a leaf.
     fn read(&mut self, state: &State, i: usize, ts: Timestamp) {
         if let Some(record) = state.chain(i).and_then(|chain| record(chain.at(ts)?)) {
             self.items.push_back((state.keys.share(i), record));
+            self.left -= 1;
         }
     }
 }
@@ -111,14 +115,14 @@ impl Batch {
 impl MemRange {
     fn read_front(&mut self) {
         let Self { snapshot, low, high, is_read, front, .. } = self;
-        front.grow();
+        front.go_on();
         while front.items.is_empty() && !*is_read {
             let next = snapshot.index.read_at(low, |state, _| {
                 let begin = state.keys.rank(low);
                 let end = high.as_ref().map_or(state.len(), |high| state.keys.rank(high));
-                state.fetch(begin..end, front.limit);
+                state.fetch(begin..end, front.left);
                 for i in begin..end {
-                    if front.is_full() {
+                    if front.left == 0 {
                         return Some(state.keys.share(i));
                     }
                     front.read(state, i, snapshot.ts);
@@ -134,14 +138,14 @@ impl MemRange {
 
     fn read_back(&mut self) {
         let Self { snapshot, low, high, is_read, back, .. } = self;
-        back.grow();
+        back.go_on();
         while back.items.is_empty() && !*is_read {
             let next = snapshot.index.read_below(high.as_deref(), |state, fence| {
                 let begin = state.keys.rank(low);
                 let end = high.as_ref().map_or(state.len(), |high| state.keys.rank(high));
-                state.fetch((begin..end).rev(), back.limit);
+                state.fetch((begin..end).rev(), back.left);
                 for i in (begin..end).rev() {
-                    if back.is_full() {
+                    if back.left == 0 {
                         return state.keys.share(i + 1);
                     }
                     back.read(state, i, snapshot.ts);
@@ -187,13 +191,14 @@ mod tests {
     #[test]
     fn batches_begin_small_and_grow_to_their_limit() {
         let mut batch = Batch::default();
-        batch.grow();
-        assert_eq!(batch.limit, Batch::FIRST);
-        batch.grow();
-        assert_eq!(batch.limit, (4 * Batch::FIRST).min(Batch::LAST));
-        for _ in 0..9 {
-            batch.grow();
+        for size in [Batch::FIRST, (4 * Batch::FIRST).min(Batch::LAST), Batch::LAST, Batch::LAST] {
+            batch.go_on();
+            assert_eq!((batch.size, batch.left), (size, size));
+            // Where a leaf ends before it is full, it goes on in the next one.
+            batch.left = 1;
+            batch.go_on();
+            assert_eq!((batch.size, batch.left), (size, 1));
+            batch.left = 0;
         }
-        assert_eq!(batch.limit, Batch::LAST);
     }
 }
