@@ -161,19 +161,23 @@ impl MemRange {
 impl Iterator for MemRange {
     type Item = Result<Item>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        if self.front.items.is_empty() {
-            self.read_front();
+        if let Some(item) = self.front.items.pop_front() {
+            return Some(Ok(item));
         }
+        self.read_front();
         self.front.items.pop_front().or_else(|| self.back.items.pop_back()).map(Ok)
     }
 }
 
 impl DoubleEndedIterator for MemRange {
+    #[inline]
     fn next_back(&mut self) -> Option<Self::Item> {
-        if self.back.items.is_empty() {
-            self.read_back();
+        if let Some(item) = self.back.items.pop_front() {
+            return Some(Ok(item));
         }
+        self.read_back();
         self.back.items.pop_front().or_else(|| self.front.items.pop_back()).map(Ok)
     }
 }
