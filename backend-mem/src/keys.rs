@@ -2,12 +2,12 @@
 
 use std::cmp::Ordering;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 /// Sorted distinct keys in one buffer: a key costs eight bytes beside its own,
 /// four if all have the same length, and handing one out shares the buffer
-/// instead of copying. The buffer is never changed in place, since keys that
-/// were handed out may still look into it.
+/// instead of copying. The buffer is changed in place only while nobody else has
+/// a part of it: keys that were handed out may still look into it.
 ///
 /// A search counts heads: the next four bytes of each key, after what all of
 /// them begin with, as a number. They are few cache lines, read side by side,
@@ -31,7 +31,7 @@ pub(crate) struct Keys {
 
 /// Vectors of a leaf grow by this many elements, not by doubling: there are so
 /// many leaves that the slack would show.
-pub(crate) const GROWTH: usize = 8;
+pub(crate) const GROWTH: usize = 32;
 
 /// Bytes of a common beginning that stand beside the heads.
 const BEGINNING: usize = 24;
@@ -133,9 +133,14 @@ impl Keys {
     /// Inserts `key` as key `i`.
     pub(crate) fn insert(&mut self, i: usize, key: &[u8]) {
         let i = i.min(self.len());
-        let (before, after) = self.bytes.split_at(self.begin(i));
-        let (len, at) = (end(key.len()), end(before.len() + key.len()));
-        let bytes = [before, key, after].concat();
+        let begin = self.begin(i);
+        let (len, at) = (end(key.len()), end(begin + key.len()));
+        let bytes = std::mem::take(&mut self.bytes).try_into_mut();
+        let mut bytes = bytes.unwrap_or_else(|shared| BytesMut::from(&shared[..]));
+        bytes.extend_from_slice(key);
+        if let Some(from_here) = bytes.get_mut(begin..) {
+            from_here.rotate_right(key.len());
+        }
         if self.heads.len() == self.heads.capacity() {
             self.heads.reserve_exact(GROWTH);
         }
@@ -149,7 +154,7 @@ impl Keys {
             self.ends.insert(i, at);
             self.ends.iter_mut().skip(i + 1).for_each(|end| *end += len);
         }
-        self.bytes = bytes.into();
+        self.bytes = bytes.freeze();
         self.heads.insert(i, head(key.get(self.common..).unwrap_or_default()));
         // Between two others, it begins as they do.
         if i == 0 || i + 1 == self.len() {
@@ -271,6 +276,24 @@ mod tests {
         assert_eq!(all(&keys), [&b"a"[..], b"cc", b"m", b"zz"]);
         assert_eq!(shared, "c", "a key that was handed out does not change");
         assert_eq!(keys.byte_len(), 6);
+    }
+
+    #[test]
+    fn key_that_was_handed_out_stays_beside_inserts_and_those_are_right_without_it() {
+        let mut keys = Keys::default();
+        let mut handed_out = Vec::new();
+        for (n, key) in ["m", "c", "x", "a", "d", "z"].into_iter().enumerate() {
+            let at = keys.rank(key.as_bytes());
+            keys.insert(at, key.as_bytes());
+            // By turns, the buffer is shared and not.
+            if n % 2 == 0 {
+                handed_out.push((keys.share(at), key));
+            } else {
+                handed_out.clear();
+            }
+            assert!(handed_out.iter().all(|(shared, key)| shared == key), "after {key}");
+        }
+        assert_eq!(all(&keys), [&b"a"[..], b"c", b"d", b"m", b"x", b"z"]);
     }
 
     #[test]
