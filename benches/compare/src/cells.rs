@@ -1,6 +1,16 @@
 //! The list of workloads that all engines do by turns, in their processes that
 //! stay open: reads first, then what changes the data.
 
+/// What one does who lost a conflict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loser {
+    /// Yields, and tries again until it commits.
+    Yields,
+    /// Tries again at once, until it commits or the time is over: engines that
+    /// collapse under that must not hold up the run.
+    Persists,
+}
+
 /// What the transactions of a cell do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Work {
@@ -14,8 +24,8 @@ pub enum Work {
     Scan { is_reverse: bool },
     /// A scan of everything; a unit is a record.
     ScanAll,
-    /// Adds one to the counter of a key; who loses yields and tries again.
-    Rmw { is_zipfian: bool },
+    /// Adds one to the counter of a key.
+    Rmw { is_zipfian: bool, loser: Loser },
     /// Four puts of random keys.
     Put4 { is_synced: bool },
     /// A workload of YCSB, each operation a transaction.
@@ -62,8 +72,9 @@ const fn timed(id: &'static str, title: &'static str, work: Work, threads: usize
     Cell { id, title, work, threads, has_latency: true }
 }
 
-const UNIFORM: Work = Work::Rmw { is_zipfian: false };
-const ZIPFIAN: Work = Work::Rmw { is_zipfian: true };
+const UNIFORM: Work = Work::Rmw { is_zipfian: false, loser: Loser::Yields };
+const ZIPFIAN: Work = Work::Rmw { is_zipfian: true, loser: Loser::Yields };
+const NO_YIELD: Work = Work::Rmw { is_zipfian: true, loser: Loser::Persists };
 const PUT4: Work = Work::Put4 { is_synced: false };
 const SYNCED: Work = Work::Put4 { is_synced: true };
 
@@ -84,6 +95,8 @@ pub const CELLS: &[Cell] = &[
     cell("rmw-zipf-2", "read-modify-write, zipfian, 2 threads", ZIPFIAN, 2),
     timed("rmw-zipf-4", "read-modify-write, zipfian, 4 threads", ZIPFIAN, 4),
     cell("rmw-zipf-8", "read-modify-write, zipfian, 8 threads", ZIPFIAN, 8),
+    cell("rmw-no-yield-4", "read-modify-write, zipfian, 4 threads, no yield", NO_YIELD, 4),
+    cell("rmw-no-yield-8", "read-modify-write, zipfian, 8 threads, no yield", NO_YIELD, 8),
     cell("ycsb-c-1", "YCSB C, 1 thread", Work::Ycsb(Ycsb::C), 1),
     cell("ycsb-c-4", "YCSB C, 4 threads", Work::Ycsb(Ycsb::C), 4),
     cell("ycsb-f-1", "YCSB F, 1 thread", Work::Ycsb(Ycsb::F), 1),

@@ -12,30 +12,43 @@ use crate::histogram::Histogram;
 /// clock twice costs as much as a tenth of a quick get.
 const TIMED_EVERY: u64 = 8;
 
+/// The attempts of one thread to commit.
+#[derive(Debug)]
+pub struct Attempts<'a> {
+    stop: &'a AtomicBool,
+    /// Those that lost.
+    pub lost: u64,
+}
+
+impl Attempts<'_> {
+    /// Whether the time for them is over.
+    pub fn are_over(&self) -> bool {
+        self.stop.load(Relaxed)
+    }
+}
+
 /// What one thread has done.
 #[derive(Debug)]
 pub struct Tally<'a> {
-    stop: &'a AtomicBool,
+    attempts: Attempts<'a>,
     /// Units done.
     pub done: u64,
-    /// Attempts that lost.
-    pub lost: u64,
     latency: Option<Histogram>,
     timed_every: u64,
 }
 
 impl Tally<'_> {
     /// Does `op`, which returns its units, until the time is over.
-    pub fn repeat(&mut self, mut op: impl FnMut(&mut u64) -> Result<u64>) -> Result {
+    pub fn repeat(&mut self, mut op: impl FnMut(&mut Attempts<'_>) -> Result<u64>) -> Result {
         let mut i = 0;
-        while !self.stop.load(Relaxed) {
+        while !self.attempts.are_over() {
             i += 1;
             let is_timed = i % self.timed_every == 0;
             match self.latency.as_mut().filter(|_| is_timed) {
-                None => self.done += op(&mut self.lost)?,
+                None => self.done += op(&mut self.attempts)?,
                 Some(latency) => {
                     let begun = Instant::now();
-                    self.done += op(&mut self.lost)?;
+                    self.done += op(&mut self.attempts)?;
                     latency.record(nanoseconds(begun.elapsed()));
                 }
             }
@@ -74,9 +87,8 @@ pub fn drive(
                 let (stop, ready, work) = (&stop, &ready, &work);
                 scope.spawn(move || {
                     let mut tally = Tally {
-                        stop,
+                        attempts: Attempts { stop, lost: 0 },
                         done: 0,
-                        lost: 0,
                         latency: has_latency.then(Histogram::default),
                         timed_every: if is_slow { 1 } else { TIMED_EVERY },
                     };
@@ -109,7 +121,7 @@ pub fn drive(
     for (tally, took) in done {
         all.rate += tally.done as f64 / took.as_secs_f64().max(1e-9);
         all.done += tally.done;
-        lost += tally.lost;
+        lost += tally.attempts.lost;
         if let Some(latency) = tally.latency {
             all.latency.get_or_insert_default().merge(&latency);
         }
@@ -130,8 +142,8 @@ mod tests {
     #[test]
     fn drive_counts_what_every_thread_did() {
         let measured = drive(3, Duration::from_millis(20), true, true, |thread, tally| {
-            tally.repeat(|lost| {
-                *lost += u64::from(thread == 0);
+            tally.repeat(|attempts| {
+                attempts.lost += u64::from(thread == 0);
                 thread::sleep(Duration::from_micros(100));
                 Ok(1)
             })

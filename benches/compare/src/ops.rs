@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
 
 use crate::Result;
-use crate::cells::{Work, Ycsb};
+use crate::cells::{Loser, Work, Ycsb};
 use crate::data::{counter_of, incremented, value};
-use crate::drive::Tally;
+use crate::drive::{Attempts, Tally};
 use crate::engine::{Durability, Engine, Outcome, Reads, Writes};
 use crate::keys::{Rng, absent_key, key};
 use crate::zipf::Zipf;
@@ -69,23 +69,23 @@ impl<E: Engine> Data<'_, E> {
                 check(count == self.next.load(Relaxed), || format!("a full scan saw {count}"))?;
                 Ok(count)
             }),
-            Work::Rmw { is_zipfian } => tally.repeat(|lost| {
+            Work::Rmw { is_zipfian, loser } => tally.repeat(|attempts| {
                 let n = if is_zipfian { self.zipf.scrambled(rng) } else { rng.below(self.records) };
-                self.add_one(n, lost)
+                self.add_one(n, loser, attempts)
             }),
             Work::Put4 { is_synced } => {
                 let durability = if is_synced { Durability::Synced } else { Durability::Buffered };
-                tally.repeat(|lost| {
+                tally.repeat(|attempts| {
                     let mut four = [0; 4].map(|_: u64| rng.below(self.records));
                     four.sort_unstable();
-                    self.put(durability, &four, rng, lost)
+                    self.put(durability, &four, rng, attempts)
                 })
             }
-            Work::Ycsb(mix) => tally.repeat(|lost| self.ycsb(mix, rng, lost)),
+            Work::Ycsb(mix) => tally.repeat(|attempts| self.ycsb(mix, rng, attempts)),
         }
     }
 
-    fn ycsb(&self, mix: Ycsb, rng: &mut Rng, lost: &mut u64) -> Result<u64> {
+    fn ycsb(&self, mix: Ycsb, rng: &mut Rng, attempts: &mut Attempts<'_>) -> Result<u64> {
         let is_read = rng.below(100)
             < match mix {
                 Ycsb::A | Ycsb::F => 50,
@@ -97,12 +97,12 @@ impl<E: Engine> Data<'_, E> {
             Ycsb::D if is_read => self.get_new(rng),
             Ycsb::E if is_read => self.scan(n, 1 + rng.below(SCAN), false),
             _ if is_read => self.get(n),
-            Ycsb::F => self.add_one(n, lost),
+            Ycsb::F => self.add_one(n, Loser::Yields, attempts),
             Ycsb::D | Ycsb::E => {
                 let new = self.next.fetch_add(1, Relaxed);
-                self.put(Durability::Buffered, &[new], rng, lost)
+                self.put(Durability::Buffered, &[new], rng, attempts)
             }
-            Ycsb::A | Ycsb::B | Ycsb::C => self.put(Durability::Buffered, &[n], rng, lost),
+            Ycsb::A | Ycsb::B | Ycsb::C => self.put(Durability::Buffered, &[n], rng, attempts),
         }
     }
 
@@ -145,9 +145,9 @@ impl<E: Engine> Data<'_, E> {
     }
 
     /// Adds one to the counter of a key, however often it loses.
-    fn add_one(&self, n: u64, lost: &mut u64) -> Result<u64> {
+    fn add_one(&self, n: u64, loser: Loser, attempts: &mut Attempts<'_>) -> Result<u64> {
         let key = key(n);
-        self.win(Durability::Buffered, lost, |txn| {
+        self.win(Durability::Buffered, loser, attempts, |txn| {
             let mut new = None;
             if txn.get_for_update(&key, |value| new = incremented(value, n))? == Outcome::Conflict {
                 return Ok(Outcome::Conflict);
@@ -165,9 +165,9 @@ impl<E: Engine> Data<'_, E> {
         durability: Durability,
         keys: &[u64],
         rng: &mut Rng,
-        lost: &mut u64,
+        attempts: &mut Attempts<'_>,
     ) -> Result<u64> {
-        self.win(durability, lost, |txn| {
+        self.win(durability, Loser::Yields, attempts, |txn| {
             for &n in keys {
                 if txn.put(&key(n), &value(n, 0, rng))? == Outcome::Conflict {
                     return Ok(Outcome::Conflict);
@@ -177,11 +177,13 @@ impl<E: Engine> Data<'_, E> {
         })
     }
 
-    /// Does `f` in a write transaction until one commits; yields in between.
+    /// Does `f` in a write transaction until one commits, and returns 1; or 0, if
+    /// the loser gave up.
     fn win(
         &self,
         durability: Durability,
-        lost: &mut u64,
+        loser: Loser,
+        attempts: &mut Attempts<'_>,
         mut f: impl FnMut(&mut E::Write<'_>) -> Result<Outcome>,
     ) -> Result<u64> {
         loop {
@@ -189,8 +191,12 @@ impl<E: Engine> Data<'_, E> {
             if f(&mut txn)? == Outcome::Committed && txn.commit()? == Outcome::Committed {
                 return Ok(1);
             }
-            *lost += 1;
-            thread::yield_now();
+            attempts.lost += 1;
+            match loser {
+                Loser::Yields => thread::yield_now(),
+                Loser::Persists if attempts.are_over() => return Ok(0),
+                Loser::Persists => {}
+            }
         }
     }
 }
@@ -248,4 +254,78 @@ pub fn set_all<E: Engine>(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::drive::drive;
+    use crate::engine::Settings;
+
+    /// An engine with two records, whose transactions all lose.
+    struct Collapsed;
+
+    impl Engine for Collapsed {
+        type Read<'a> = Self;
+        type Write<'a> = Self;
+
+        fn open(_dir: &Path, _settings: &Settings) -> Result<Self> {
+            Ok(Self)
+        }
+
+        fn read(&self) -> Result<Self> {
+            Ok(Self)
+        }
+
+        fn write(&self, _durability: Durability) -> Result<Self> {
+            Ok(Self)
+        }
+    }
+
+    impl Reads for Collapsed {
+        fn get(&mut self, of: &[u8], see: impl FnOnce(&[u8])) -> Result<bool> {
+            see(&value(u64::from(of != key(0)), 0, &mut Rng::new(1)));
+            Ok(true)
+        }
+
+        fn scan(
+            &mut self,
+            _from: Option<&[u8]>,
+            _is_reverse: bool,
+            _limit: usize,
+            _see: impl FnMut(&[u8], &[u8]),
+        ) -> Result<usize> {
+            Ok(0)
+        }
+    }
+
+    impl Writes for Collapsed {
+        fn put(&mut self, _key: &[u8], _value: &[u8]) -> Result<Outcome> {
+            Ok(Outcome::Committed)
+        }
+
+        fn commit(self) -> Result<Outcome> {
+            Ok(Outcome::Conflict)
+        }
+    }
+
+    #[test]
+    fn losers_that_do_not_yield_end_with_the_cell() {
+        let data =
+            Data { engine: &Collapsed, records: 1, zipf: &Zipf::new(1), next: &AtomicU64::new(1) };
+        for id in ["rmw-no-yield-4", "rmw-no-yield-8"] {
+            let cell = crate::cells::cell_of(id).unwrap_or_else(|| unreachable!("{id}"));
+            let measured =
+                drive(cell.threads, Duration::from_millis(20), false, false, |_, tally| {
+                    data.work(cell.work, 1, tally)
+                });
+            let measured = measured.unwrap_or_else(|error| unreachable!("{error}"));
+            // A thread that came too late has not even tried.
+            assert_eq!((measured.done, measured.rate), (0, 0.0));
+            assert!(measured.lost == 1.0 || measured.lost == 0.0, "{}", measured.lost);
+        }
+    }
 }

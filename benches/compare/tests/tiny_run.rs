@@ -31,6 +31,7 @@ fn tiny_run_measures_everything_and_reports_it() {
         "get-1,rwlock-btree,1,p99,",
         "scan-all,vellum-lsm,0,ops,",
         "rmw-zipf-8,vellum-mem,1,ops,",
+        "rmw-no-yield-8,vellum-lsm,1,lost,",
         "put4-sync-8,vellum-lsm,0,p50,",
         "put4-sync-8,device,1,p99,",
         "ycsb-e-4,rwlock-btree,0,ops,",
