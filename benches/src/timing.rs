@@ -51,7 +51,9 @@ pub fn in_threads(threads: u64, total: u64, work: impl Fn(u64, u64) + Sync) -> D
     .elapsed()
 }
 
-fn median(mut all: Vec<f64>) -> f64 {
+/// The middle of them; not a number, if there are none.
+#[must_use]
+pub fn median(mut all: Vec<f64>) -> f64 {
     all.sort_by(f64::total_cmp);
     all.get(all.len() / 2).copied().unwrap_or(f64::NAN)
 }
