@@ -48,7 +48,8 @@ impl HeadRange {
     pub(crate) fn new(state: &Arc<State>, range: &KeyRange) -> Self {
         let heat = &state.keyspaces.heat;
         if !heat.is_hot() {
-            let front = state.native.range::<&[u8], _>(&state.keyspaces.head, range.as_bounds());
+            let bounds = (low(range), range.as_bounds().1);
+            let front = state.native.range::<&[u8], _>(&state.keyspaces.head, bounds);
             return Self { front: Some(front), hot: None };
         }
         let keys = heat.detours();
@@ -58,9 +59,16 @@ impl HeadRange {
         let ahead = (from, to.max(from));
         let hot = Hot { state: state.clone(), keys, ahead, back: None, end, steps: 0 };
         let begins_hot = hot.first().is_some_and(|key| key == range.start());
-        let front = || hot.part(Bound::Included(range.start().clone()), hot.low());
+        let low = low(range).map(Bytes::copy_from_slice);
+        let front = || hot.part(low, hot.low());
         Self { front: (!begins_hot).then(front), hot: Some(Box::new(hot)) }
     }
+}
+
+/// Where a range begins. fjall seeks a bound in every block that it comes to, the
+/// empty key too, which is in front of all.
+fn low(range: &KeyRange) -> Bound<&[u8]> {
+    if range.start().is_empty() { Bound::Unbounded } else { range.as_bounds().0 }
 }
 
 impl Hot {
@@ -138,26 +146,15 @@ enum Passed {
     Key(Bytes),
 }
 
-impl HeadRange {
-    #[inline]
-    fn decode(&mut self, guard: Guard) -> Item {
-        let item = decode(guard);
-        if let (Some(hot), Ok((key, _))) = (&mut self.hot, &item) {
-            hot.steps += hot.state.keyspaces.heat.steps(key);
-        }
-        item
-    }
-}
-
 impl Iterator for HeadRange {
     type Item = Item;
 
     #[inline]
     fn next(&mut self) -> Option<Item> {
-        match self.front.as_mut().and_then(Iterator::next) {
-            Some(guard) => Some(self.decode(guard)),
-            None => self.next_behind(),
+        if self.hot.is_some() {
+            return self.next_around();
         }
+        Some(decode(self.front.as_mut()?.next()?))
     }
 }
 
@@ -167,24 +164,30 @@ impl DoubleEndedIterator for HeadRange {
         if self.hot.is_some() {
             return self.next_back_around();
         }
-        let guard = self.front.as_mut()?.next_back()?;
-        Some(decode(guard))
+        Some(decode(self.front.as_mut()?.next_back()?))
     }
 }
 
 impl HeadRange {
-    /// What comes next where the front is at its end.
-    #[cold]
-    fn next_behind(&mut self) -> Option<Item> {
+    /// A record where keys are hot, and what it cost to come to it.
+    fn count(&mut self, guard: Guard) -> Item {
+        let item = decode(guard);
+        if let (Some(hot), Ok((key, _))) = (&mut self.hot, &item) {
+            hot.steps += hot.state.keyspaces.heat.steps(key);
+        }
+        item
+    }
+
+    fn next_around(&mut self) -> Option<Item> {
         loop {
+            if let Some(guard) = self.front.as_mut().and_then(Iterator::next) {
+                return Some(self.count(guard));
+            }
             let hot = self.hot.as_mut()?;
             let (key, behind) = hot.pass_front()?;
             self.front = Some(behind);
             if let Some(item) = hot.look_up(key) {
                 return Some(item);
-            }
-            if let Some(guard) = self.front.as_mut().and_then(Iterator::next) {
-                return Some(self.decode(guard));
             }
         }
     }
@@ -193,10 +196,10 @@ impl HeadRange {
         loop {
             let Some(passed) = self.hot.as_mut().and_then(|hot| hot.pass_back()) else {
                 let guard = self.front.as_mut()?.next_back()?;
-                return Some(self.decode(guard));
+                return Some(self.count(guard));
             };
             match passed {
-                Passed::Record(guard) => return Some(self.decode(guard)),
+                Passed::Record(guard) => return Some(self.count(guard)),
                 Passed::Key(key) => {
                     let item = self.hot.as_ref().and_then(|hot| hot.look_up(key));
                     if item.is_some() {
@@ -208,14 +211,28 @@ impl HeadRange {
     }
 }
 
+/// What fails stands apart, so that the rest is small enough to be inlined: a
+/// record that is passed on through every layer is otherwise copied in each.
 #[inline]
 fn decode(guard: Guard) -> Item {
-    let (key, value) = guard.into_inner().map_err(engine("reading a range of head"))?;
-    let (key, value) = (Bytes::from(key), Bytes::from(value));
+    let (key, value) = match guard.into_inner() {
+        Ok((key, value)) => (Bytes::from(key), Bytes::from(value)),
+        Err(e) => return Err(unread(e)),
+    };
     match layout::decode_record(value) {
         Some(record) => Ok((key, record)),
-        None => Err(corrupted(format!("the record of key \"{}\" in head", key.escape_ascii()))),
+        None => Err(damaged(&key)),
     }
+}
+
+#[cold]
+fn unread(e: fjall::Error) -> vellum_core::Error {
+    engine("reading a range of head")(e)
+}
+
+#[cold]
+fn damaged(key: &[u8]) -> vellum_core::Error {
+    corrupted(format!("the record of key \"{}\" in head", key.escape_ascii()))
 }
 
 #[cfg(test)]

@@ -34,6 +34,7 @@ pub(crate) fn encode_record(ts: Timestamp, value: &[u8]) -> Vec<u8> {
 }
 
 /// The record in a value of `head`. The value shares the buffer.
+#[inline]
 pub(crate) fn decode_record(mut bytes: Bytes) -> Option<Record> {
     let ts = decode_ts(bytes.get(..TS_LEN)?)?;
     bytes.advance(TS_LEN);
@@ -44,6 +45,7 @@ pub(crate) fn encode_ts(ts: Timestamp) -> [u8; TS_LEN] {
     ts.get().to_be_bytes()
 }
 
+#[inline]
 pub(crate) fn decode_ts(bytes: &[u8]) -> Option<Timestamp> {
     Some(Timestamp::new(u64::from_be_bytes(bytes.try_into().ok()?)))
 }

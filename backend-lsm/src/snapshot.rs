@@ -230,14 +230,16 @@ enum Inner {
     Past(Box<PastRange>),
 }
 
+// At the head, where most ranges are, a record is decoded into the place where it
+// is wanted. What is seldom stands apart, so that no item is moved to meet another.
 impl Iterator for LsmRange {
     type Item = Result<(Bytes, Record)>;
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         match &mut self.0 {
-            Inner::Empty => None,
             Inner::Head(head) => head.next(),
+            Inner::Empty => None,
             Inner::Past(range) => range.next(),
         }
     }
@@ -247,8 +249,8 @@ impl DoubleEndedIterator for LsmRange {
     #[inline]
     fn next_back(&mut self) -> Option<Self::Item> {
         match &mut self.0 {
-            Inner::Empty => None,
             Inner::Head(head) => head.next_back(),
+            Inner::Empty => None,
             Inner::Past(range) => range.next_back(),
         }
     }

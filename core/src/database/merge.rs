@@ -52,6 +52,12 @@ impl<'a, I: DoubleEndedIterator<Item = Result<(Bytes, Record)>>> Merge<'a, I> {
         Self { base: Side::new(base), own }
     }
 
+    /// The records alone, if there is nothing of the transaction's own.
+    #[inline]
+    pub(super) fn alone(&mut self) -> Option<&mut I> {
+        if self.own.is_none() { Some(&mut self.base.iter) } else { None }
+    }
+
     #[inline]
     pub(super) fn next(&mut self) -> Option<Result<(Bytes, Bytes)>> {
         match self.own {

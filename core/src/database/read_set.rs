@@ -145,10 +145,10 @@ impl ReadSet {
 /// How far an iterator went from either end.
 #[derive(Debug, Default)]
 pub(super) struct Observation {
-    /// The last key that came from the front.
-    pub(super) front: Option<Bytes>,
-    /// The last key that came from the back.
-    pub(super) back: Option<Bytes>,
+    /// The last key that came from the front; empty, as no key is, before the first.
+    pub(super) front: Vec<u8>,
+    /// The last key that came from the back, likewise.
+    pub(super) back: Vec<u8>,
     /// Whether all of the range was seen, or an error hid how much.
     pub(super) all: bool,
 }
@@ -161,9 +161,15 @@ impl Observation {
         if self.all {
             return (range, NOTHING);
         }
-        let front = self.front.map(|k| KeyRange::new(range.start().clone(), Some(successor(&k))));
-        let back = self.back.map(|k| KeyRange::new(k, range.end().cloned()));
-        (front.unwrap_or(NOTHING), back.unwrap_or(NOTHING))
+        let front = match &*self.front {
+            [] => NOTHING,
+            last => KeyRange::new(range.start().clone(), Some(successor(last))),
+        };
+        let back = match self.back.is_empty() {
+            true => NOTHING,
+            false => KeyRange::new(self.back.into(), range.end().cloned()),
+        };
+        (front, back)
     }
 }
 
@@ -176,7 +182,11 @@ mod tests {
         let id = set.open(KeyRange::from("b".."y"));
         set.close(
             id,
-            Observation { front: front.map(Bytes::from), back: back.map(Bytes::from), all },
+            Observation {
+                front: front.unwrap_or_default().into(),
+                back: back.unwrap_or_default().into(),
+                all,
+            },
         );
         set.finish();
         set.ranges().iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")

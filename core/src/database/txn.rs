@@ -9,8 +9,8 @@ use crate::store::{Previous, Snapshot};
 use crate::sync::atomic::Ordering;
 use crate::sync::{Mutex, MutexGuard, is_broken};
 use crate::{
-    CommitInfo, Durability, Error, Held, Isolation, KeyRange, ReadTxn, Result, Store, Timestamp,
-    TxnOptions, WriteConflicts, WriteTxn,
+    CommitInfo, Durability, Error, Held, Isolation, KeyRange, ReadTxn, Record, Result, Store,
+    Timestamp, TxnOptions, WriteConflicts, WriteTxn,
 };
 
 use super::conflict::Footprint;
@@ -59,7 +59,7 @@ impl<S: Store> View<S> {
         self.snapshot.ts()
     }
 
-    fn get(&self, key: &[u8]) -> Result<Option<crate::Record>> {
+    fn get(&self, key: &[u8]) -> Result<Option<Record>> {
         self.inner.check_open()?;
         limits::check_key(key)?;
         self.snapshot.get(key)
@@ -374,10 +374,13 @@ impl<S: Store> ReadTxn for DatabaseSnapshotReads<'_, S> {
 #[must_use]
 pub struct DatabaseRange<'a, S: Store> {
     inner: &'a Inner<S>,
-    merge: Merge<'a, <S::Snapshot as Snapshot>::Range<'a>>,
+    merge: Merge<'a, Base<'a, S>>,
     done: bool,
     tracker: Option<Tracker<'a>>,
 }
+
+/// The records of a snapshot.
+type Base<'a, S> = <<S as Store>::Snapshot as Snapshot>::Range<'a>;
 
 /// Narrows what a range observed to where the iterator went.
 struct Tracker<'a> {
@@ -392,28 +395,83 @@ impl Drop for Tracker<'_> {
     }
 }
 
-impl<S: Store> DatabaseRange<'_, S> {
+impl<'a, S: Store> DatabaseRange<'a, S> {
+    /// A record that is passed on is moved once, in front of everything that is
+    /// seldom: where ways meet that made an item, it would be copied at each.
+    #[inline]
     fn step(
         &mut self,
-        advance: impl FnOnce(&mut Self) -> Option<Result<(Bytes, Bytes)>>,
-        end: impl FnOnce(&mut Observation) -> &mut Option<Bytes>,
+        base: impl FnOnce(&mut Base<'a, S>) -> Option<Result<(Bytes, Record)>>,
+        merged: impl FnOnce(&mut Merge<'a, Base<'a, S>>) -> Option<Result<(Bytes, Bytes)>>,
+        end: impl FnOnce(&mut Observation) -> &mut Vec<u8>,
     ) -> Option<Result<(Bytes, Bytes)>> {
-        if self.done {
-            return None;
+        if self.done || self.inner.check_open().is_err() {
+            return self.refuse();
         }
-        let item = match self.inner.check_open() {
-            Ok(()) => advance(self),
-            Err(e) => Some(Err(e)),
+        let Some(records) = self.merge.alone() else {
+            return self.note(merged, end);
         };
-        self.done = !matches!(item, Some(Ok(_)));
-        if let Some(tracker) = &mut self.tracker {
-            match &item {
-                Some(Ok((key, _))) => *end(&mut tracker.seen) = Some(key.clone()),
-                _ => tracker.seen.all = true,
+        match base(records) {
+            Some(Ok((key, Record { value, .. }))) => {
+                if let Some(tracker) = &mut self.tracker {
+                    see(end(&mut tracker.seen), &key);
+                }
+                Some(Ok((key, value)))
             }
+            Some(Err(e)) => self.fail(e),
+            None => self.end(),
         }
-        item
     }
+
+    /// The same, where the transaction's own writes are among the records.
+    fn note(
+        &mut self,
+        merged: impl FnOnce(&mut Merge<'a, Base<'a, S>>) -> Option<Result<(Bytes, Bytes)>>,
+        end: impl FnOnce(&mut Observation) -> &mut Vec<u8>,
+    ) -> Option<Result<(Bytes, Bytes)>> {
+        match merged(&mut self.merge) {
+            Some(Ok(item)) => {
+                if let Some(tracker) = &mut self.tracker {
+                    see(end(&mut tracker.seen), &item.0);
+                }
+                Some(Ok(item))
+            }
+            Some(Err(e)) => self.fail(e),
+            None => self.end(),
+        }
+    }
+
+    #[cold]
+    fn refuse(&mut self) -> Option<Result<(Bytes, Bytes)>> {
+        match self.inner.check_open() {
+            Err(e) if !self.done => self.fail(e),
+            _ => None,
+        }
+    }
+
+    #[cold]
+    fn fail(&mut self, e: Error) -> Option<Result<(Bytes, Bytes)>> {
+        self.end();
+        Some(Err(e))
+    }
+
+    /// Nothing comes after this.
+    #[cold]
+    fn end(&mut self) -> Option<Result<(Bytes, Bytes)>> {
+        self.done = true;
+        if let Some(tracker) = &mut self.tracker {
+            tracker.seen.all = true;
+        }
+        None
+    }
+}
+
+/// Notes the last key that came from an end. A copy, as that costs less than to
+/// count another holder of every key.
+#[inline]
+fn see(last: &mut Vec<u8>, key: &[u8]) {
+    last.clear();
+    last.extend_from_slice(key);
 }
 
 impl<S: Store> Iterator for DatabaseRange<'_, S> {
@@ -421,14 +479,14 @@ impl<S: Store> Iterator for DatabaseRange<'_, S> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        self.step(|range| range.merge.next(), |seen| &mut seen.front)
+        self.step(Iterator::next, Merge::next, |seen| &mut seen.front)
     }
 }
 
 impl<S: Store> DoubleEndedIterator for DatabaseRange<'_, S> {
     #[inline]
     fn next_back(&mut self) -> Option<Self::Item> {
-        self.step(|range| range.merge.next_back(), |seen| &mut seen.back)
+        self.step(DoubleEndedIterator::next_back, Merge::next_back, |seen| &mut seen.back)
     }
 }
 
