@@ -100,28 +100,44 @@ impl WriteSet {
     /// Sets or deletes `key`, unless the transaction would grow over
     /// `bytes_max`.
     pub(super) fn put(&mut self, key: &[u8], value: Option<Bytes>, bytes_max: usize) -> Result<()> {
+        if !self.tree.is_empty() {
+            return self.put_in_tree(key, value, bytes_max);
+        }
         let added = value.as_ref().map_or(0, Bytes::len);
-        let found = if self.tree.is_empty() { self.search(key) } else { Err(usize::MAX) };
-        let old = match found {
-            Ok(i) => self.list.get_mut(i).map(|w| &mut w.value),
-            Err(_) => self.tree.get_mut(key),
-        };
-        if let Some(old) = old {
+        let found = self.search(key);
+        if let Ok(i) = found
+            && let Some(old) = self.list.get_mut(i).map(|w| &mut w.value)
+        {
             let without = self.bytes - old.as_ref().map_or(0, Bytes::len);
             self.bytes = limits::check_txn_bytes(without + added, bytes_max)?;
             *old = value;
             return Ok(());
         }
+        let (Ok(at) | Err(at)) = found;
+        if at != self.list.len() && at >= LIST_MAX.min(self.list.len()) {
+            let list = mem::take(&mut self.list).into_iter().map(|w| (w.key, w.value));
+            self.tree.extend(list);
+            return self.put_in_tree(key, value, bytes_max);
+        }
         self.bytes = limits::check_txn_bytes(self.bytes + key.len() + added, bytes_max)?;
         let key = Bytes::copy_from_slice(key);
-        match found {
-            Err(at) if at == self.list.len() || at < LIST_MAX.min(self.list.len()) => {
-                self.list.insert(at, Write { key, value, previous: Previous::Unknown });
+        self.list.insert(at, Write { key, value, previous: Previous::Unknown });
+        Ok(())
+    }
+
+    /// The same, looking for the place once: most keys are new, so that the copy of
+    /// one that is not costs less than a second search for all that are.
+    fn put_in_tree(&mut self, key: &[u8], value: Option<Bytes>, bytes_max: usize) -> Result<()> {
+        let added = value.as_ref().map_or(0, Bytes::len);
+        match self.tree.entry(Bytes::copy_from_slice(key)) {
+            btree_map::Entry::Occupied(mut old) => {
+                let without = self.bytes - old.get().as_ref().map_or(0, Bytes::len);
+                self.bytes = limits::check_txn_bytes(without + added, bytes_max)?;
+                old.insert(value);
             }
-            _ => {
-                let list = mem::take(&mut self.list).into_iter().map(|w| (w.key, w.value));
-                self.tree.extend(list);
-                self.tree.insert(key, value);
+            btree_map::Entry::Vacant(place) => {
+                self.bytes = limits::check_txn_bytes(self.bytes + key.len() + added, bytes_max)?;
+                place.insert(value);
             }
         }
         Ok(())
