@@ -150,13 +150,17 @@ impl<'a> Batch<'a> {
     /// Writes to `head`, and says whether that was a delete.
     fn put_head(&mut self, write: &Write, ts: Timestamp) -> bool {
         let head = &self.open.keyspaces.head;
-        let key = self.head.add(&[&write.key]);
         match &write.value {
             Some(value) => {
-                let record = self.head.add(&[&layout::encode_ts(ts), value]);
+                // To cut a piece in two costs less than to cut off another.
+                let mut record = self.head.add(&[&write.key, &layout::encode_ts(ts), value]);
+                let key = record.split_to(write.key.len());
                 self.insert(head, key, record);
             }
-            None => self.remove(head, key),
+            None => {
+                let key = self.head.add(&[&write.key]);
+                self.remove(head, key);
+            }
         }
         write.value.is_none()
     }

@@ -182,7 +182,7 @@ impl GroupRecord {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let Self { number, last_ts, synced, seqno, previous_seqno } = *self;
         let words = [number, last_ts.get(), synced, seqno, previous_seqno];
-        words.iter().flat_map(|word| word.to_be_bytes()).collect()
+        words.map(u64::to_be_bytes).concat()
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
