@@ -42,6 +42,7 @@
 
 mod conflict;
 mod history;
+mod iter;
 mod limits;
 mod maintenance;
 mod merge;
@@ -75,7 +76,8 @@ use txn::View;
 use versions::{Numbers, TableChange};
 use watermark::Watermark;
 
-pub use txn::{DatabaseRange, DatabaseRead, DatabaseSnapshotReads, DatabaseWrite};
+pub use iter::DatabaseRange;
+pub use txn::{DatabaseRead, DatabaseSnapshotReads, DatabaseWrite};
 pub use versions::Versions;
 #[cfg(any(test, fuzzing))]
 pub use versions::fuzz_catalog;

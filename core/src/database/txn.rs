@@ -1,7 +1,6 @@
 //! The transactions of a [`Database`](super::Database).
 
 use std::fmt;
-use std::iter::FusedIterator;
 
 use bytes::Bytes;
 
@@ -14,9 +13,9 @@ use crate::{
 };
 
 use super::conflict::Footprint;
-use super::merge::Merge;
+use super::iter::DatabaseRange;
 use super::pipeline::{GateId, Proposal, State};
-use super::read_set::{Observation, ReadSet};
+use super::read_set::ReadSet;
 use super::watermark::Slot;
 use super::write_set::{OwnRange, WriteSet};
 use super::{Inner, Shared, limits};
@@ -76,8 +75,7 @@ impl<S: Store> View<S> {
     }
 
     fn range<'a>(&'a self, range: &KeyRange, own: OwnRange<'a>) -> DatabaseRange<'a, S> {
-        let merge = Merge::new(self.snapshot.range(range), own);
-        DatabaseRange { inner: &self.inner, merge, done: false, tracker: None }
+        DatabaseRange::new(&self.inner, self.snapshot.range(range), own)
     }
 }
 
@@ -203,8 +201,7 @@ impl<S: Store> ReadTxn for DatabaseWrite<S> {
         let range = range.into();
         let mut items = self.view.range(&range, self.writes.range(&range));
         if self.is_validated() && !range.is_empty() {
-            let id = self.reads.lock().open(range);
-            items.tracker = Some(Tracker { reads: &self.reads, id, seen: Observation::default() });
+            items.track(&self.reads, range);
         }
         items
     }
@@ -368,130 +365,6 @@ impl<S: Store> ReadTxn for DatabaseSnapshotReads<'_, S> {
     }
 }
 
-/// The keys of a range with their values, from both ends.
-///
-/// After an `Err` it has ended.
-#[must_use]
-pub struct DatabaseRange<'a, S: Store> {
-    inner: &'a Inner<S>,
-    merge: Merge<'a, Base<'a, S>>,
-    done: bool,
-    tracker: Option<Tracker<'a>>,
-}
-
-/// The records of a snapshot.
-type Base<'a, S> = <<S as Store>::Snapshot as Snapshot>::Range<'a>;
-
-/// Narrows what a range observed to where the iterator went.
-struct Tracker<'a> {
-    reads: &'a Mutex<ReadSet>,
-    id: u64,
-    seen: Observation,
-}
-
-impl Drop for Tracker<'_> {
-    fn drop(&mut self) {
-        self.reads.lock().close(self.id, std::mem::take(&mut self.seen));
-    }
-}
-
-impl<'a, S: Store> DatabaseRange<'a, S> {
-    /// A record that is passed on is moved once, in front of everything that is
-    /// seldom: where ways meet that made an item, it would be copied at each.
-    #[inline]
-    fn step(
-        &mut self,
-        base: impl FnOnce(&mut Base<'a, S>) -> Option<Result<(Bytes, Record)>>,
-        merged: impl FnOnce(&mut Merge<'a, Base<'a, S>>) -> Option<Result<(Bytes, Bytes)>>,
-        end: impl FnOnce(&mut Observation) -> &mut Vec<u8>,
-    ) -> Option<Result<(Bytes, Bytes)>> {
-        if self.done || self.inner.check_open().is_err() {
-            return self.refuse();
-        }
-        let Some(records) = self.merge.alone() else {
-            return self.note(merged, end);
-        };
-        match base(records) {
-            Some(Ok((key, Record { value, .. }))) => {
-                if let Some(tracker) = &mut self.tracker {
-                    see(end(&mut tracker.seen), &key);
-                }
-                Some(Ok((key, value)))
-            }
-            Some(Err(e)) => self.fail(e),
-            None => self.end(),
-        }
-    }
-
-    /// The same, where the transaction's own writes are among the records.
-    fn note(
-        &mut self,
-        merged: impl FnOnce(&mut Merge<'a, Base<'a, S>>) -> Option<Result<(Bytes, Bytes)>>,
-        end: impl FnOnce(&mut Observation) -> &mut Vec<u8>,
-    ) -> Option<Result<(Bytes, Bytes)>> {
-        match merged(&mut self.merge) {
-            Some(Ok(item)) => {
-                if let Some(tracker) = &mut self.tracker {
-                    see(end(&mut tracker.seen), &item.0);
-                }
-                Some(Ok(item))
-            }
-            Some(Err(e)) => self.fail(e),
-            None => self.end(),
-        }
-    }
-
-    #[cold]
-    fn refuse(&mut self) -> Option<Result<(Bytes, Bytes)>> {
-        match self.inner.check_open() {
-            Err(e) if !self.done => self.fail(e),
-            _ => None,
-        }
-    }
-
-    #[cold]
-    fn fail(&mut self, e: Error) -> Option<Result<(Bytes, Bytes)>> {
-        self.end();
-        Some(Err(e))
-    }
-
-    /// Nothing comes after this.
-    #[cold]
-    fn end(&mut self) -> Option<Result<(Bytes, Bytes)>> {
-        self.done = true;
-        if let Some(tracker) = &mut self.tracker {
-            tracker.seen.all = true;
-        }
-        None
-    }
-}
-
-/// Notes the last key that came from an end. A copy, as that costs less than to
-/// count another holder of every key.
-#[inline]
-fn see(last: &mut Vec<u8>, key: &[u8]) {
-    last.clear();
-    last.extend_from_slice(key);
-}
-
-impl<S: Store> Iterator for DatabaseRange<'_, S> {
-    type Item = Result<(Bytes, Bytes)>;
-
-    #[inline]
-    fn next(&mut self) -> Option<Self::Item> {
-        self.step(Iterator::next, Merge::next, |seen| &mut seen.front)
-    }
-}
-
-impl<S: Store> DoubleEndedIterator for DatabaseRange<'_, S> {
-    #[inline]
-    fn next_back(&mut self) -> Option<Self::Item> {
-        self.step(DoubleEndedIterator::next_back, Merge::next_back, |seen| &mut seen.back)
-    }
-}
-
-impl<S: Store> FusedIterator for DatabaseRange<'_, S> {}
-
 macro_rules! debug_with_read_ts {
     ($($name:ident $(<$lifetime:lifetime>)?),*) => {$(
         impl<S: Store> fmt::Debug for $name<$($lifetime,)? S> {
@@ -504,9 +377,3 @@ macro_rules! debug_with_read_ts {
 }
 
 debug_with_read_ts!(DatabaseRead, DatabaseWrite, DatabaseSnapshotReads<'_>);
-
-impl<S: Store> fmt::Debug for DatabaseRange<'_, S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DatabaseRange").field("done", &self.done).finish_non_exhaustive()
-    }
-}
