@@ -151,6 +151,7 @@ const FAULTS: &[Fault] = &[
     Fault::RevertKeepsVersions,
     Fault::RevertToUnknown,
     Fault::RevertAmongWriters,
+    Fault::RevertTimestampEarly,
     Fault::RestoreDropsVersions,
 ];
 

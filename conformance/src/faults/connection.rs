@@ -155,6 +155,10 @@ impl<C: Connection> Connection for BrokenConnection<C> {
         match (self.fault, self.db.read_as_of(ts)) {
             (Fault::AsOfReadsHead, Ok(_)) => head(),
             (Fault::AsOfAboveHead, Err(e)) if e.kind() == ErrorKind::Invalid => head(),
+            (Fault::AsOfKeptRefused, Ok(txn)) if ts < self.db.begin_read()?.read_ts() => {
+                drop(txn);
+                Err(Error::new(ErrorKind::HistoryPruned, "it is kept all the same"))
+            }
             (_, txn) => Ok(self.read(txn?, false)),
         }
     }
@@ -276,6 +280,7 @@ impl<C: Connection> Connection for BrokenConnection<C> {
                 Ok(info)
             }
             (Fault::RevertAmongWriters, Some(last)) => self.db.restore(last, KeyRange::all()),
+            (Fault::RevertTimestampEarly, _) => self.db.revert().map(early),
             _ => self.db.revert(),
         }
     }
@@ -290,6 +295,7 @@ impl<C: Connection> Connection for BrokenConnection<C> {
                 Err(e) if e.kind() == ErrorKind::VersionNotFound => Ok(CommitInfo::new(None)),
                 outcome => outcome,
             },
+            Fault::RevertTimestampEarly => self.db.revert_to(version).map(early),
             _ => self.db.revert_to(version),
         }
     }
@@ -404,4 +410,9 @@ impl<C: Connection> Connection for BrokenConnection<C> {
             _ => self.db.close(),
         }
     }
+}
+
+/// The same commit, at the timestamp before.
+fn early(info: CommitInfo) -> CommitInfo {
+    CommitInfo::new(info.commit_ts.map(Timestamp::prev))
 }

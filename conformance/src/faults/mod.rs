@@ -129,6 +129,7 @@ faults! {
     RevertKeepsVersions "revert_to keeps the versions above";
     RevertToUnknown "revert_to of an unknown version empties the head";
     RevertAmongWriters "revert is allowed while a writer is open";
+    RevertTimestampEarly "revert reports the timestamp before its own";
     RestoreIgnoresRange "restore copies everything";
     RestoreDropsVersions "restore removes the versions above";
     DiffMissesDeletes "diff misses deleted keys";
@@ -140,6 +141,7 @@ faults! {
     ChangesUnordered "changes are in descending order";
     AsOfReadsHead "read_as_of reads the head";
     AsOfAboveHead "read_as_of a timestamp above the head succeeds";
+    AsOfKeptRefused "read_as_of a timestamp that is kept is refused";
     WatcherNeverWoken "a watcher is never woken";
     WatcherNarrow "a watcher hears only of the first key of its range";
     PruneDoesNothing "prune does nothing";
