@@ -157,7 +157,7 @@ fn fill<S: Subject>(subject: &S, dir: &Path, bytes: u64) -> Result<()> {
 }
 
 /// Runs a step; its commit timestamp, or 0.
-fn run<C: Connection>(db: &C, step: &Step, n: usize) -> Result<u64> {
+pub(super) fn run<C: Connection>(db: &C, step: &Step, n: usize) -> Result<u64> {
     let all = KeyRange::all();
     let ts = match step {
         Step::Commit(writes, durability) => {

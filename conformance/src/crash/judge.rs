@@ -162,3 +162,169 @@ fn inspect<C: Connection>(db: &C, ledger: &Ledger, known: Known) -> Result<usize
     }
     Ok(step)
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use vellum_mem::MemDatabase;
+
+    use super::super::child::run;
+    use super::super::ledger::Step;
+    use super::*;
+    use crate::faults::{Broken, Fault};
+    use crate::{Capabilities, Factory};
+
+    struct Memory;
+
+    impl Factory for Memory {
+        type Connection = MemDatabase;
+
+        fn capabilities(&self) -> Capabilities {
+            Capabilities::in_memory()
+        }
+
+        fn open(&self, options: &vellum_core::Options) -> Result<MemDatabase> {
+            vellum_mem::open(*options)
+        }
+
+        fn destroy(&self) {}
+    }
+
+    const STEPS: usize = 16;
+
+    /// The newest timestamp that so many steps got on a database.
+    fn play<C: Connection>(db: &C, ledger: &Ledger, steps: usize) -> u64 {
+        let each = (1..).zip(&ledger.steps).take(steps);
+        each.map(|(n, step)| run(db, step, n).unwrap()).max().unwrap_or(0)
+    }
+
+    fn played(ledger: &Ledger, steps: usize) -> MemDatabase {
+        let db = Memory.open(&options()).unwrap();
+        play(&db, ledger, steps);
+        db
+    }
+
+    fn exactly(step: usize) -> Known {
+        Known { at_least: step, at_most: step, ts: 0 }
+    }
+
+    /// A ledger whose end has keys and versions, with a save of another head than
+    /// the one after it.
+    fn ledger() -> Ledger {
+        let fits = |l: &Ledger| {
+            let end = l.worlds.last().unwrap();
+            end.head.len() > 3 && end.versions.values().any(|(_, saved)| *saved != end.head)
+        };
+        (1..).map(|seed| Ledger::new(seed, STEPS)).find(fits).unwrap()
+    }
+
+    #[test]
+    fn state_after_each_step_is_told_from_those_of_other_steps() {
+        let ledger = ledger();
+        for step in 0..=STEPS {
+            let db = played(&ledger, step);
+            let others = (0..=STEPS).filter(|n| ledger.worlds.get(*n) != ledger.worlds.get(step));
+            for other in others {
+                let wrong = inspect(&db, &ledger, exactly(other)).unwrap_err();
+                assert_eq!(wrong.kind, None);
+                assert!(wrong.to_string().contains("it is the state after step"), "{wrong}");
+            }
+            assert_eq!(inspect(&db, &ledger, exactly(step)), Ok(step));
+        }
+    }
+
+    #[test]
+    fn latest_step_that_fits_is_named_and_none_that_is_not_known() {
+        let ledger = Ledger { steps: vec![Step::Sync; 3], worlds: vec![World::default(); 4] };
+        let known = |at_least, at_most| Known { at_least, at_most, ts: 0 };
+        let judged = |known| inspect(&played(&ledger, 3), &ledger, known);
+        assert_eq!(judged(known(0, 2)), Ok(2));
+        assert_eq!(judged(known(3, 9)), Ok(3));
+        let wrong = judged(known(4, 9)).unwrap_err().to_string();
+        assert!(wrong.contains("one of the steps 4 to 9; it is the state after step 0"), "{wrong}");
+    }
+
+    #[test]
+    fn state_of_no_step_is_rejected_and_told() {
+        type Spoils = fn(&MemDatabase, &[u8]);
+        let put = |db: &MemDatabase, key: &[u8]| db.transact(|t| t.put(key, "other")).unwrap();
+        let spoils: [Spoils; 6] = [
+            |db, _| db.transact(|t| t.put(b"foreign", "")).unwrap(),
+            |db, key| db.transact(|t| t.delete(key)).unwrap(),
+            |db, key| db.transact(|t| t.put(key, "other")).unwrap(),
+            |db, _| db.delete_version(db.versions().unwrap().last().unwrap().version).unwrap(),
+            |db, _| db.save_version().map(|_| ()).unwrap(),
+            // The same number, with another message.
+            |db, _| {
+                let last = db.versions().unwrap().last().unwrap().version;
+                db.delete_version(last).unwrap();
+                let options = vellum_core::SaveOptions::new().number(last.get());
+                db.save_version_with(options).unwrap();
+            },
+        ];
+        // The last step saves, so that a save again is of the same state.
+        let saves = |l: &Ledger| matches!(l.steps.last(), Some(Step::Save));
+        let ledger = (1..).map(|seed| Ledger::new(seed, STEPS)).find(saves).unwrap();
+        let key = ledger.worlds.last().unwrap().head.keys().next().unwrap().clone();
+        for (n, spoil) in spoils.iter().enumerate() {
+            let db = played(&ledger, STEPS);
+            spoil(&db, &key);
+            let wrong = inspect(&db, &ledger, exactly(STEPS)).unwrap_err();
+            assert_eq!(wrong.kind, None, "{n}: {wrong}");
+            assert!(wrong.to_string().starts_with("it must be the state after"), "{n}: {wrong}");
+        }
+        // What is written beside the ledger does not count.
+        let db = played(&ledger, STEPS);
+        put(&db, AFTER);
+        assert_eq!(inspect(&db, &ledger, exactly(STEPS)), Ok(STEPS));
+    }
+
+    #[test]
+    fn version_of_another_state_is_rejected() {
+        // What was saved is the state one step early.
+        let changes = |l: &Ledger, n: usize| {
+            l.worlds.get(n - 1).unwrap().head != l.worlds.get(n).unwrap().head
+        };
+        let fits = |l: &Ledger| {
+            matches!(l.steps.as_slice(), [.., Step::Commit(..), Step::Save])
+                && changes(l, STEPS - 1)
+        };
+        let ledger = (1..).map(|seed| Ledger::new(seed, STEPS)).find(fits).unwrap();
+        let db = played(&ledger, STEPS - 2);
+        let step = |n: usize| ledger.steps.get(n - 1).unwrap();
+        run(&db, step(STEPS), STEPS).unwrap();
+        run(&db, step(STEPS - 1), STEPS - 1).unwrap();
+        assert!(inspect(&db, &ledger, exactly(STEPS)).is_err());
+    }
+
+    #[test]
+    fn life_goes_on_above_everything_that_was_acknowledged() {
+        let ledger = ledger();
+        let judged = |ts| {
+            let db = played(&ledger, STEPS);
+            inspect(&db, &ledger, Known { ts, ..exactly(STEPS) })
+        };
+        let db = played(&ledger, STEPS);
+        let next = db.begin_read().unwrap().read_ts().get() + 1;
+        assert_eq!(judged(next - 1), Ok(STEPS));
+        for ts in [next, next + 1] {
+            let wrong = judged(ts).unwrap_err().to_string();
+            assert_eq!(wrong, format!("the next commit got {next}, not above {ts}"));
+        }
+    }
+
+    #[test]
+    fn broken_databases_are_told_by_what_they_do_next() {
+        let judged = |fault, ledger: &Ledger| {
+            let db = Broken::new(Memory, fault).open(&options()).unwrap();
+            play(&db, ledger, STEPS);
+            inspect(&db, ledger, exactly(ledger.steps.len())).unwrap_err()
+        };
+        let empty = Ledger::new(1, 0);
+        let wrong = judged(Fault::NumbersSkip, &empty).to_string();
+        assert_eq!(wrong, "the next version got 2, and the last was 0");
+        let wrong = judged(Fault::VerifyFails, &ledger());
+        assert_eq!(wrong.kind, Some(ErrorKind::Corrupted));
+        assert!(wrong.to_string().starts_with("verify failed: Corrupted"), "{wrong}");
+    }
+}
