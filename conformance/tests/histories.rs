@@ -23,6 +23,8 @@ mod corrupt;
 mod edges;
 #[path = "histories/outside.rs"]
 mod outside;
+#[path = "histories/ticks.rs"]
+mod ticks;
 
 use std::collections::BTreeMap;
 

@@ -150,6 +150,11 @@ fn anomalies_have_their_names_their_transactions_and_their_reasons() {
         txns.sort_unstable();
         assert_eq!(txns, who, "{class}: {anomaly}");
         assert!(anomaly.story().contains(why), "{class}: {why:?} is not in\n{anomaly}");
+        // Each of a cycle comes before the next, and the last is what cannot be.
+        let steps: Vec<_> =
+            anomaly.story().lines().filter(|l| l.contains(" comes before ")).collect();
+        let contradicts: Vec<_> = steps.iter().map(|l| l.ends_with(": a contradiction")).collect();
+        assert!(steps.is_empty() || contradicts == [false, true], "{class}: {anomaly}");
     }
 }
 
@@ -170,5 +175,6 @@ fn cycle_through_real_time_says_who_was_over_before_whom() {
         let anomaly = check(&history).expect_err("one after the other");
         assert_eq!(anomaly.class(), Class::RealTime);
         assert!(anomaly.story().contains(why), "{anomaly}");
+        assert_eq!(anomaly.transactions().len(), 2, "{anomaly}");
     }
 }

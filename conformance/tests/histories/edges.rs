@@ -16,7 +16,7 @@ pub(crate) fn put(key: &'static str, value: &'static str) -> Op {
 
 /// A history of transactions one after another, each of a session of its own,
 /// with the snapshots given; it begins with `x` = 0.
-fn serial(txns: Vec<(u64, Vec<Op>, Outcome)>) -> History {
+pub(crate) fn serial(txns: Vec<(u64, Vec<Op>, Outcome)>) -> History {
     let state = State { items: vec![("x".into(), "0".into())], ..State::default() };
     let mut history = History { states: vec![state], ..History::default() };
     for (n, (snapshot, ops, outcome)) in txns.into_iter().enumerate() {
@@ -35,7 +35,7 @@ fn serial(txns: Vec<(u64, Vec<Op>, Outcome)>) -> History {
     history
 }
 
-fn class(history: &History) -> Option<Class> {
+pub(crate) fn class(history: &History) -> Option<Class> {
     check(history).err().map(|anomaly| anomaly.class())
 }
 
