@@ -24,6 +24,8 @@ const BEYOND: &[Fault] = &[
     Fault::OwnReadTracked,
     Fault::AloneIgnored,
     Fault::ConflictWithoutDetails,
+    Fault::ConflictNamesAnother,
+    Fault::ConflictNamesNeighbour,
     Fault::UnknownAsSuccess,
     Fault::UnknownAsConflict,
     Fault::PoisonForgotten,

@@ -143,10 +143,14 @@ impl<C: Connection> Connection for BrokenConnection<C> {
     }
 
     fn read_at(&self, version: Version) -> Result<Self::Read> {
-        let txn = self.db.read_at(version)?;
-        match self.fault {
-            Fault::VersionReadsHead => Ok(self.read(self.db.begin_read()?, false)),
-            _ => Ok(self.read(txn, false)),
+        let head = || self.db.begin_read().map(|txn| self.read(txn, false));
+        match (self.fault, self.db.read_at(version)) {
+            (Fault::VersionReadsHead, Ok(_)) => head(),
+            (Fault::VersionMadeUp, Err(e)) if e.kind() == ErrorKind::VersionNotFound => head(),
+            (Fault::VersionHidden, Ok(_)) if self.db.stats()?.open_writes > 0 => {
+                Err(Error::new(ErrorKind::VersionNotFound, "it is there all the same"))
+            }
+            (_, txn) => Ok(self.read(txn?, false)),
         }
     }
 

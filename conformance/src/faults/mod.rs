@@ -81,6 +81,8 @@ faults! {
     ConflictSwallowed "a conflict is reported as success";
     ConflictNotRetryable "a conflict is reported as an i/o error";
     ConflictWithoutDetails "a conflict does not say who won";
+    ConflictNamesAnother "a conflict names the timestamp before the winner's";
+    ConflictNamesNeighbour "a conflict names a neighbour of the key";
     UnknownAsSuccess "a commit of unknown outcome is reported as success";
     UnknownAsConflict "a commit of unknown outcome is reported as a conflict";
     PoisonForgotten "writes are accepted after an outcome was unknown";
@@ -109,6 +111,8 @@ faults! {
     LimitEndsTransaction "a transaction fails after a call out of limits";
     MetadataLimitUnchecked "too much metadata is cut and accepted";
     VersionReadsHead "a version changes after its save";
+    VersionHidden "a version is not found while a writer is open";
+    VersionMadeUp "a version that is not there reads as the head";
     VersionSetLive "a version set changes after it was taken";
     VersionSetUnsorted "a version set is in descending order";
     SaveAmongWriters "a version is saved while a writer is open";

@@ -316,6 +316,9 @@ impl<C: Connection> WriteTxn for BrokenWrite<C> {
             | (Fault::UnknownAsConflict, Some(ErrorKind::CommitUnknown)) => {
                 Err(Error::new(ErrorKind::Conflict, "somebody was quicker"))
             }
+            (Fault::ConflictNamesAnother | Fault::ConflictNamesNeighbour, Some(_)) => {
+                outcome.map_err(|e| misnamed(self.fault, e))
+            }
             (Fault::CommitTimestampRepeats, None) => {
                 outcome.map(|info| CommitInfo::new(info.commit_ts.map(|_| read_ts)))
             }
@@ -380,3 +383,18 @@ macro_rules! debug {
 }
 
 debug!(BrokenRead, BrokenWrite, BrokenSnapshotReads<'_>);
+
+/// The same conflict with another winner, or another key.
+fn misnamed(fault: Fault, e: Error) -> Error {
+    let Some(mut info) = e.conflict().cloned() else { return e };
+    if fault == Fault::ConflictNamesAnother {
+        info.commit_ts = info.commit_ts.prev();
+    } else {
+        let mut key = info.key.to_vec();
+        if let Some(last) = key.last_mut() {
+            *last ^= 3;
+        }
+        info.key = key.into();
+    }
+    Error::from_conflict(info)
+}

@@ -314,3 +314,52 @@ pub(super) fn is_serializable(world: &World) -> bool {
         Script::Act(_) => true,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::op::{Act, Op};
+    use super::*;
+
+    fn world(kinds: &[Kind]) -> World {
+        let txn = |kind: &Kind| Script::Txn { kind: *kind, ops: vec![Op::Put(0)], commits: true };
+        World { scripts: kinds.iter().map(txn).collect(), initial: 0b101 }
+    }
+
+    #[test]
+    fn worlds_begin_with_what_they_say() {
+        let state = State::initial(&world(&[]));
+        assert_eq!(state.items().collect::<Vec<_>>(), [(0, start(0)), (2, start(2))]);
+    }
+
+    #[test]
+    fn what_the_database_said_of_a_call_is_kept_with_its_commit_alone() {
+        let kinds = [Kind::Serializable, Kind::Serializable];
+        let mut oracle = Oracle::new(&world(&kinds));
+        let stamps =
+            |oracle: &Oracle| oracle.commits.iter().map(|c| (c.by, c.ts)).collect::<Vec<_>>();
+        assert!(oracle.begin(0, Kind::Serializable));
+        oracle.write(0, 0, 7);
+        oracle.commit(0, 3);
+        assert_eq!(oracle.revert(1, None), Call::Commits { changes: true });
+        oracle.stamp(1, 4);
+        assert_eq!(stamps(&oracle), [(0, 3), (1, 4)]);
+        // Neither twice nor by another.
+        oracle.stamp(1, 5);
+        oracle.write(1, 0, 8);
+        assert_eq!(oracle.save(false), Call::Saves(1));
+        assert!(oracle.begin(0, Kind::Blind));
+        oracle.write(0, 2, 9);
+        oracle.commit(0, 6);
+        assert_eq!(oracle.restore(1, 1), Call::Commits { changes: true });
+        oracle.stamp(0, 7);
+        assert_eq!(stamps(&oracle), [(0, 3), (1, 4), (0, 6), (1, 0)]);
+    }
+
+    #[test]
+    fn world_is_serializable_if_no_transaction_is_under_snapshot_isolation() {
+        let mut strict = world(&[Kind::Serializable, Kind::Blind, Kind::Reader]);
+        strict.scripts.push(Script::Act(Act::Save));
+        assert!(is_serializable(&strict));
+        assert!(!is_serializable(&world(&[Kind::Serializable, Kind::Snapshot])));
+    }
+}

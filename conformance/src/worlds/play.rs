@@ -10,9 +10,8 @@ use super::op::{
     letter, place, put_value,
 };
 use super::oracle::{Call, Committed, Items, Oracle, State, Verdict, is_serializable};
-use super::seen::{Right, Seen, Step, Wrong, right_call, show, show_call, show_places};
+use super::seen::{Right, Seen, Step, Wrong, digest, right_call, show, show_call, show_places};
 use super::serial;
-use crate::random::mix;
 
 enum Handle<C: Connection> {
     Write(C::Write),
@@ -81,19 +80,7 @@ impl<'a, C: Connection> Play<'a, C> {
     }
 
     fn note(&mut self, seen: &Seen) {
-        let n = match seen {
-            Seen::Done => 1,
-            Seen::Value(cell) => 2 | u64::from(*cell) << 8,
-            Seen::Items(items) => items.iter().fold(3, |h, item| {
-                let (key, cell) = item.unwrap_or((KEYS, 0));
-                mix(h ^ (u64::from(key) << 16 | u64::from(cell)))
-            }),
-            Seen::Committed(ts) => 4 | u64::from(ts.is_some()) << 8,
-            Seen::Saved(number) => 5 | number << 8,
-            Seen::Refused(kind) => 6 | u64::from(*kind == ErrorKind::Conflict) << 8,
-            Seen::Skipped => 7,
-        };
-        self.right.digest = mix(self.right.digest.wrapping_add(0x9e37_79b9) ^ n);
+        self.right.digest = digest(self.right.digest, seen);
     }
 
     fn step(&mut self, who: usize, script: &Script, n: usize) -> Result<Seen, Wrong> {
@@ -297,10 +284,9 @@ impl<'a, C: Connection> Play<'a, C> {
         let named = |c: Committed| c.ts == info.commit_ts.get() || c.ts == 0;
         let winner = to.iter().any(|(n, _)| commit(n).is_some_and(named));
         let bytes = |k: Key| info.key == key_bytes(self.base, k)[..];
+        let lost = |k: Key| to.iter().any(|(_, at)| at & place(k) != 0);
         // Where a declared range won, the key named is that range's start.
-        let key = (0..KEYS).filter(|k| bytes(*k)).all(|k| {
-            to.iter().any(|(_, at)| at & place(k) != 0) || self.world.scripts.iter().any(marks)
-        });
+        let key = (0..KEYS).any(|k| bytes(k) && lost(k)) || self.world.scripts.iter().any(marks);
         if winner && key && info.read_ts.get() == read_ts {
             return Ok(());
         }

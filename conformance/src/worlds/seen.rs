@@ -4,6 +4,7 @@ use vellum_core::{Error, ErrorKind};
 
 use super::op::{Cell, Drive, KEYS, Key, Span, place, show_cell, show_key};
 use super::oracle::{Call, Items, items};
+use crate::random::mix;
 
 /// What a step showed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +75,23 @@ pub(super) struct Right {
     pub(super) digest: u64,
 }
 
+/// The digest of everything that was seen up to here.
+pub(super) fn digest(before: u64, seen: &Seen) -> u64 {
+    let n = match seen {
+        Seen::Done => 1,
+        Seen::Value(cell) => 2 | u64::from(*cell) << 8,
+        Seen::Items(items) => items.iter().fold(3, |h, item| {
+            let (key, cell) = item.unwrap_or((KEYS, 0));
+            mix(h ^ (u64::from(key) << 16 | u64::from(cell)))
+        }),
+        Seen::Committed(ts) => 4 | u64::from(ts.is_some()) << 8,
+        Seen::Saved(number) => 5 | number << 8,
+        Seen::Refused(kind) => 6 | u64::from(*kind == ErrorKind::Conflict) << 8,
+        Seen::Skipped => 7,
+    };
+    mix(before.wrapping_add(0x9e37_79b9) ^ n)
+}
+
 /// Whether a call on the connection showed what it must.
 pub(super) fn right_call(want: Call, got: &Seen) -> bool {
     match (want, got) {
@@ -125,5 +143,124 @@ pub(super) fn show(seen: &Seen) -> String {
         Seen::Saved(number) => format!("version {number}"),
         Seen::Refused(kind) => format!("{kind:?}"),
         Seen::Skipped => "not begun".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::super::oracle::State;
+    use super::*;
+
+    fn state(cells: &[(Key, Cell)]) -> State {
+        let mut state = State::default();
+        cells.iter().for_each(|(key, cell)| state.set(*key, *cell));
+        state
+    }
+
+    /// One of everything that can be seen, with those that are much alike.
+    fn everything() -> Vec<Seen> {
+        let refused = [ErrorKind::Conflict, ErrorKind::OpenTransactions].map(Seen::Refused);
+        let items = [
+            vec![],
+            vec![None],
+            vec![Some((0, 0x110)), None],
+            vec![Some((1, 0x110)), None],
+            vec![Some((0, 0x120)), None],
+            vec![Some((0, 0x110)), Some((1, 0x120)), None],
+            vec![Some((1, 0x120)), Some((0, 0x110)), None],
+        ];
+        let mut all = vec![Seen::Done, Seen::Skipped];
+        all.extend([0, 0x110, 0x120, 0x210, 0x111].map(Seen::Value));
+        all.extend(items.map(Seen::Items));
+        all.extend([None, Some(1)].map(Seen::Committed));
+        all.extend([1, 2, 300].map(Seen::Saved));
+        all.extend(refused);
+        all
+    }
+
+    #[test]
+    fn digests_tell_what_was_seen_and_in_which_order() {
+        let all = everything();
+        let pairs = all.iter().flat_map(|a| all.iter().map(move |b| digest(digest(0, a), b)));
+        assert_eq!(pairs.collect::<HashSet<_>>().len(), all.len() * all.len());
+        // Timestamps are no part of an outcome.
+        assert_eq!(digest(0, &Seen::Committed(Some(1))), digest(0, &Seen::Committed(Some(2))));
+    }
+
+    #[test]
+    fn calls_are_right_with_what_they_must_show_and_nothing_else() {
+        let saved = state(&[(0, 0x110)]);
+        let shows = Seen::Items(vec![Some((0, 0x110)), None]);
+        let (open, missing) =
+            (Seen::Refused(ErrorKind::OpenTransactions), Seen::Refused(ErrorKind::VersionNotFound));
+        let refused = |open, missing| Call::Refused { open, missing };
+        let (stamped, unstamped) = (Seen::Committed(Some(1)), Seen::Committed(None));
+        let rights: [(Call, Vec<&Seen>); 8] = [
+            (Call::Fine, vec![&Seen::Done]),
+            (Call::Commits { changes: true }, vec![&stamped]),
+            (Call::Commits { changes: false }, vec![&unstamped]),
+            (Call::Saves(300), vec![&Seen::Saved(300)]),
+            (Call::Shows(saved), vec![&shows]),
+            (refused(true, false), vec![&open]),
+            (refused(false, true), vec![&missing]),
+            (refused(true, true), vec![&open, &missing]),
+        ];
+        let mut all = everything();
+        all.push(missing.clone());
+        for (want, right) in rights {
+            for got in &all {
+                let is_right = right.contains(&got);
+                assert_eq!(right_call(want, got), is_right, "{want:?} and {got:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_seen_and_wanted_has_words() {
+        let shown: Vec<_> = everything().iter().map(show).collect();
+        assert_eq!(
+            shown,
+            [
+                "ok",
+                "not begun",
+                "none",
+                "A1",
+                "A2",
+                "B1",
+                "A1+1",
+                "",
+                "end",
+                "a=A1 end",
+                "b=A1 end",
+                "a=A2 end",
+                "a=A1 b=A2 end",
+                "b=A2 a=A1 end",
+                "ok",
+                "at 1",
+                "version 1",
+                "version 2",
+                "version 300",
+                "Conflict",
+                "OpenTransactions",
+            ]
+        );
+        let refused = |open, missing| Call::Refused { open, missing };
+        let wanted = [
+            (Call::Fine, "success"),
+            (Call::Commits { changes: true }, "a commit"),
+            (Call::Commits { changes: false }, "a commit without a timestamp"),
+            (Call::Saves(3), "version 3"),
+            (Call::Shows(state(&[(1, 0xe002)])), "b=start end"),
+            (refused(true, true), "OpenTransactions"),
+            (refused(false, true), "VersionNotFound"),
+        ];
+        for (call, words) in wanted {
+            assert_eq!(show_call(call), words);
+        }
+        let places = [0, place(0), place(1) | place(2), 0b111_1111].map(show_places);
+        assert_eq!(places, ["a range", "a", "bc", "abc"]);
+        assert_eq!(show_places(!(place(0) | place(1) | place(2))), "a range");
     }
 }
