@@ -247,20 +247,21 @@ mod tests {
     #[test]
     fn state_of_no_step_is_rejected_and_told() {
         type Spoils = fn(&MemDatabase, &[u8]);
+        // The same number, with another message.
+        let rename = |db: &MemDatabase, message: &str| {
+            let last = db.versions().unwrap().last().unwrap().version;
+            db.delete_version(last).unwrap();
+            let metadata = vellum_core::Metadata::new().message(message);
+            let options = vellum_core::SaveOptions::new().number(last.get()).metadata(metadata);
+            db.save_version_with(options).unwrap();
+        };
         let put = |db: &MemDatabase, key: &[u8]| db.transact(|t| t.put(key, "other")).unwrap();
-        let spoils: [Spoils; 6] = [
+        let spoils: [Spoils; 5] = [
             |db, _| db.transact(|t| t.put(b"foreign", "")).unwrap(),
             |db, key| db.transact(|t| t.delete(key)).unwrap(),
             |db, key| db.transact(|t| t.put(key, "other")).unwrap(),
             |db, _| db.delete_version(db.versions().unwrap().last().unwrap().version).unwrap(),
             |db, _| db.save_version().map(|_| ()).unwrap(),
-            // The same number, with another message.
-            |db, _| {
-                let last = db.versions().unwrap().last().unwrap().version;
-                db.delete_version(last).unwrap();
-                let options = vellum_core::SaveOptions::new().number(last.get());
-                db.save_version_with(options).unwrap();
-            },
         ];
         // The last step saves, so that a save again is of the same state.
         let saves = |l: &Ledger| matches!(l.steps.last(), Some(Step::Save));
@@ -272,6 +273,13 @@ mod tests {
             let wrong = inspect(&db, &ledger, exactly(STEPS)).unwrap_err();
             assert_eq!(wrong.kind, None, "{n}: {wrong}");
             assert!(wrong.to_string().starts_with("it must be the state after"), "{n}: {wrong}");
+        }
+        for (message, found) in
+            [("saved by step 16", true), ("saved by step 1", false), ("", false)]
+        {
+            let db = played(&ledger, STEPS);
+            rename(&db, message);
+            assert_eq!(inspect(&db, &ledger, exactly(STEPS)).is_ok(), found, "{message}");
         }
         // What is written beside the ledger does not count.
         let db = played(&ledger, STEPS);
