@@ -148,6 +148,7 @@ const FAULTS: &[Fault] = &[
     Fault::VersionSetUnsorted,
     Fault::SaveAmongWriters,
     Fault::SaveAmongWritersRefused,
+    Fault::SaveRefusalMisnamed,
     Fault::SaveWaitsForReaders,
     Fault::NumbersSkip,
     Fault::SaveChangesContents,

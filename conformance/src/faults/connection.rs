@@ -241,6 +241,9 @@ impl<C: Connection> Connection for BrokenConnection<C> {
             (Fault::AnyNumberAccepted, Err(e)) if e.kind() == ErrorKind::InvalidVersion => {
                 self.db.save_version()
             }
+            (Fault::SaveRefusalMisnamed, Err(e)) if e.kind() == ErrorKind::OpenTransactions => {
+                Err(Error::new(ErrorKind::Io, "something stood in the way"))
+            }
             (_, saved) => saved,
         }
     }
@@ -340,6 +343,9 @@ impl<C: Connection> Connection for BrokenConnection<C> {
         let changes = match (self.fault, self.db.changes(from, to)) {
             (Fault::ChangesPartial, Err(e)) if e.kind() == ErrorKind::HistoryPruned => {
                 return Ok(Changes::new(std::iter::empty()));
+            }
+            (Fault::ChangesRefused, Ok(_)) => {
+                return Err(Error::new(ErrorKind::HistoryPruned, "it is kept all the same"));
             }
             (_, changes) => changes?,
         };

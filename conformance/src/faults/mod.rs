@@ -118,6 +118,7 @@ faults! {
     SaveAmongWriters "a version is saved while a writer is open";
     SaveAmongWritersRefused "the option to save while a writer is open is ignored";
     SaveWaitsForReaders "saving is refused while a reader is open";
+    SaveRefusalMisnamed "a save that is refused among writers is an i/o error";
     NumbersSkip "the next version number skips one";
     AnyNumberAccepted "a version number at or below the last is accepted";
     VersionTimestampRepeats "a version's timestamp comes again with its number";
@@ -141,6 +142,7 @@ faults! {
     DiffIgnoresRange "diff ignores its range";
     DiffShowsUnchanged "diff shows a key that did not change";
     ChangesIncomplete "changes miss a write";
+    ChangesRefused "changes are refused though history is kept";
     ChangesPartial "pruned changes are an empty answer";
     ChangesUnordered "changes are in descending order";
     AsOfReadsHead "read_as_of reads the head";

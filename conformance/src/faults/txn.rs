@@ -392,7 +392,7 @@ fn misnamed(fault: Fault, e: Error) -> Error {
     } else {
         let mut key = info.key.to_vec();
         if let Some(last) = key.last_mut() {
-            *last ^= 3;
+            *last = if *last == b'b' { b'a' } else { b'b' };
         }
         info.key = key.into();
     }

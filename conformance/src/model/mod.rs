@@ -170,6 +170,7 @@ fn apply(state: &mut Map, writes: &Writes) {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use std::ops::Bound::{Excluded, Included, Unbounded};
 
@@ -192,5 +193,44 @@ mod tests {
         assert!(!meets(&ab, &bc) && !meets(&to_b, &above_b) && !meets(&ab, &above_b));
         assert!(meets(&ab, &to_b) && meets(&bc, &to_b) && meets(&bc, &above_b) && meets(&ab, &ab));
         assert!(to_b.holds(b"b") && !above_b.holds(b"b") && above_b.holds(b"b\0"));
+    }
+
+    #[test]
+    fn transactions_lose_what_they_read_or_write_to_keys_and_to_declared_ranges() {
+        type Does = fn(&mut Txn, &[u8]);
+        fn only(key: &[u8]) -> Part {
+            Part::of(&(Included(key.to_vec()), Included(key.to_vec())))
+        }
+        let reads: [Does; 2] = [
+            |txn, key| txn.keys_read.extend([key.to_vec()]),
+            |txn, key| txn.parts_read.extend([only(key)]),
+        ];
+        let writes: [Does; 2] = [
+            |txn, key| txn.writes.extend([(key.to_vec(), None)]),
+            |txn, key| txn.marks.extend([only(key)]),
+        ];
+        let key = || b"k".to_vec();
+        let (written, declared) =
+            (Writes::from([(key(), None)]), Part::of(&(Included(key()), Unbounded)));
+        for (wrote, marks) in [(written, vec![]), (Writes::new(), vec![declared])] {
+            for (does, validates, detects) in
+                reads.map(|r| (r, true, false)).into_iter().chain(writes.map(|w| (w, false, true)))
+            {
+                let mut model = Model::default();
+                let mut txns = [(); 4].map(|()| model.begin(validates, detects));
+                let (blind, others) = txns.split_first_mut().unwrap();
+                (blind.validates_reads, blind.detects_writes) = (detects, validates);
+                does(blind, b"k");
+                others
+                    .iter_mut()
+                    .zip([&b"k"[..], b"j", b"k"])
+                    .for_each(|(txn, key)| does(txn, key));
+                model.commit(1, wrote.clone(), marks.clone());
+                let mut late = model.begin(validates, detects);
+                does(&mut late, b"k");
+                let lost = txns.iter().chain([&late]).map(|txn| model.loses(txn));
+                assert_eq!(lost.collect::<Vec<_>>(), [false, true, false, true, false]);
+            }
+        }
     }
 }
