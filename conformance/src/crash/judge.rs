@@ -242,6 +242,12 @@ mod tests {
         assert_eq!(judged(known(3, 9)), Ok(3));
         let wrong = judged(known(4, 9)).unwrap_err().to_string();
         assert!(wrong.contains("one of the steps 4 to 9; it is the state after step 0"), "{wrong}");
+        assert!(wrong.ends_with(": 0 keys, 0 bytes, versions []"), "{wrong}");
+        let db = played(&ledger, 0);
+        db.transact(|txn| txn.put(b"k1", "four").and_then(|()| txn.put(b"k2", "x"))).unwrap();
+        db.save_version().unwrap();
+        let brief = read_all(&db).unwrap().brief();
+        assert_eq!(brief, "2 keys, 9 bytes, versions [1]");
     }
 
     #[test]

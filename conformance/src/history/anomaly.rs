@@ -229,4 +229,11 @@ mod tests {
         assert_eq!((sum.operations, sum.reads, sum.ranges), (26, 28, 30));
         assert_eq!((sum.edges, sum.past, sum.events, sum.unchecked), (32, 34, 36, 38));
     }
+
+    #[test]
+    fn classes_are_told_by_their_names() {
+        let anomaly = Anomaly::new(Class::G2Item, vec![], "a story");
+        assert_eq!(anomaly.to_string(), "G2-item (write skew)\na story");
+        assert_ne!(Class::G0.name(), Class::G1a.name());
+    }
 }

@@ -320,3 +320,44 @@ fn serializable(world: &World) -> World {
     }
     world
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_of_two_explorations_are_added_one_by_one() {
+        let figures = |first: u64| Explored {
+            interleavings: first,
+            worlds: first + 1,
+            commits: first + 2,
+            conflicts: first + 3,
+            refused: first + 4,
+            outcomes: first + 5,
+            skews: first + 6,
+            reader_anomalies: first + 7,
+            skews_refused: first + 8,
+            hash: first,
+        };
+        let (sum, hash) = (figures(10).and(figures(30)), figures(30).and(figures(10)).hash);
+        assert_eq!(
+            Explored { hash: 40, ..sum },
+            Explored {
+                interleavings: 40,
+                worlds: 42,
+                commits: 44,
+                conflicts: 46,
+                refused: 48,
+                outcomes: 50,
+                skews: 52,
+                reader_anomalies: 54,
+                skews_refused: 56,
+                hash: 40,
+            }
+        );
+        // Which came first, and each of the two, is in the hash.
+        let other = figures(10).and(Explored { hash: 31, ..figures(30) }).hash;
+        let hashes = [sum.hash, hash, other, figures(11).and(figures(30)).hash];
+        assert_eq!(hashes.iter().collect::<HashSet<_>>().len(), 4);
+    }
+}
