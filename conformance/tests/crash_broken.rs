@@ -54,3 +54,29 @@ rejected!(store_that_tears_commits_is_killed, Fault::Tears, by_kills);
 rejected!(store_that_tears_commits_loses_power, Fault::Tears, by_power);
 rejected!(store_that_hides_failed_writes, Fault::HidesFailures, by_faults);
 rejected!(store_that_acknowledges_too_early, Fault::AppliesLate, by_kills);
+
+/// What stands in the test of an author fails too.
+mod test_of_a_backend {
+    use super::*;
+
+    const TEARS: Careless = Careless(Fault::Tears);
+
+    #[test]
+    fn crash_child() {
+        crash::run_child_if_asked(&TEARS);
+    }
+
+    #[test]
+    #[should_panic(expected = "replay: VELLUM_CONFORMANCE_SEED=")]
+    fn fails_where_kills_tear_a_commit() {
+        crash::kills_test(&TEARS, module_path!());
+    }
+
+    #[test]
+    fn fails_where_a_power_loss_tears_a_commit() {
+        if Scene::cannot_trace().is_none() {
+            let test = || crash::power_test(&TEARS, module_path!());
+            assert!(std::panic::catch_unwind(test).is_err());
+        }
+    }
+}
