@@ -172,4 +172,14 @@ mod tests {
         assert_eq!(kinds.len(), 9);
         assert_eq!(ledger.worlds.len(), 401);
     }
+
+    #[test]
+    fn values_are_as_long_as_they_say_and_differ_by_their_seed() {
+        for len in LENGTHS {
+            let of = |seed| Value { seed, len }.bytes();
+            assert_eq!(u64::try_from(of(7).len()), Ok(len));
+            assert_eq!(of(7), value_of(7, len));
+            assert_eq!(of(7) == of(8), len == 0);
+        }
+    }
 }
