@@ -9,6 +9,7 @@ mod data;
 mod floors;
 mod keys;
 mod subjects;
+pub mod svg;
 mod timing;
 
 pub use data::{records, value};

@@ -49,6 +49,7 @@ mod run;
 mod saved;
 mod space;
 mod stats;
+#[path = "../../src/svg.rs"]
 mod svg;
 mod table;
 mod worker;

@@ -1,4 +1,5 @@
-//! Drawing: shapes and text, axes and their marks.
+//! Drawing: shapes and text, axes and their marks. The comparison runner, a
+//! workspace of its own, takes this file by its path.
 
 use std::fmt::{self, Display, Write as _};
 
@@ -171,10 +172,10 @@ impl Axis {
             d if d < 2.6 => &[1.0, 3.0],
             _ => &[1.0],
         };
-        let first = self.low.log10().floor() as i32;
-        let last = self.high.log10().ceil() as i32;
-        (first..=last)
-            .flat_map(|decade| steps.iter().map(move |step| step * 10f64.powi(decade)))
+        let first = 10f64.powf(self.low.log10().floor());
+        std::iter::successors(Some(first), |decade| Some(decade * 10.0))
+            .take_while(|decade| *decade <= self.high * 1.001)
+            .flat_map(|decade| steps.iter().map(move |step| step * decade))
             .filter(|mark| (self.low * 0.999..=self.high * 1.001).contains(mark))
             .collect()
     }
@@ -194,6 +195,7 @@ fn round_up(figure: f64) -> f64 {
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
+/// What pictures are checked for.
 pub mod tests {
     use super::*;
 
