@@ -173,9 +173,14 @@ impl Axis {
             _ => &[1.0],
         };
         let first = 10f64.powf(self.low.log10().floor());
+        // Three through ten is 0.3, which three times a tenth is not.
+        let mark = |decade: f64, step: f64| match decade {
+            ..1.0 => step / (1.0 / decade).round(),
+            _ => step * decade,
+        };
         std::iter::successors(Some(first), |decade| Some(decade * 10.0))
             .take_while(|decade| *decade <= self.high * 1.001)
-            .flat_map(|decade| steps.iter().map(move |step| step * decade))
+            .flat_map(|decade| steps.iter().map(move |step| mark(decade, *step)))
             .filter(|mark| (self.low * 0.999..=self.high * 1.001).contains(mark))
             .collect()
     }
@@ -232,6 +237,13 @@ pub mod tests {
         let text = svg.to_string();
         check_is_well_formed(&text);
         assert!(text.contains("a &lt; b &amp; &quot;c&quot;"));
+    }
+
+    #[test]
+    fn marks_are_as_short_as_a_person_would_write_them() {
+        let axis = Axis::over([0.07, 0.2, 14.0], 0.0, 100.0).unwrap();
+        let marks: Vec<_> = axis.marks().iter().map(f64::to_string).collect();
+        assert_eq!(marks, ["0.1", "0.3", "1", "3", "10"]);
     }
 
     #[test]
