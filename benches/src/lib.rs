@@ -16,7 +16,7 @@ pub use data::{records, value};
 pub use floors::{Fjall, LockedMap};
 pub use keys::{Rng, absent_key, key, load_order, mix};
 pub use subjects::{Lsm, load, lsm, mem};
-pub use timing::{Turns, by_turns, configure, in_threads, is_smoke, median};
+pub use timing::{Turns, by_turns, configure, in_threads, is_smoke, median, rates};
 
 /// What a benchmark's set-up returns: it stops at the first error.
 pub type Result<T = (), E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;

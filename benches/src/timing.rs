@@ -1,9 +1,12 @@
 //! How long things are measured for, and by how many threads.
 
 use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use criterion::Criterion;
+
+use crate::{Result, Rng};
 
 /// Whether each benchmark runs only once, to see that it does: with `--test`, and
 /// under `cargo test`, which leaves the `--bench` of `cargo bench` out. Criterion goes
@@ -49,6 +52,48 @@ pub fn in_threads(threads: u64, total: u64, work: impl Fn(u64, u64) + Sync) -> D
         Instant::now()
     })
     .elapsed()
+}
+
+/// How often so many threads together do `work` in a second, in each of so many
+/// rounds; each thread has random numbers of its own, of the same seed in every run.
+///
+/// # Errors
+/// The first that a thread's `work` returns; that a thread panicked.
+pub fn rates(
+    rounds: u64,
+    round_time: Duration,
+    threads: u64,
+    work: impl Fn(&mut Rng) -> Result + Sync,
+) -> Result<Vec<f64>> {
+    let mut all = Vec::new();
+    for round in 0..rounds {
+        let (stop, done) = (AtomicBool::new(false), AtomicU64::new(0));
+        let begun = Instant::now();
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..threads)
+                .map(|thread| {
+                    let (stop, done, work) = (&stop, &done, &work);
+                    let mut rng = Rng::new(1 + thread + round * threads);
+                    scope.spawn(move || -> Result {
+                        let mut n = 0;
+                        while !stop.load(Ordering::Relaxed) {
+                            work(&mut rng)?;
+                            n += 1;
+                        }
+                        done.fetch_add(n, Ordering::Relaxed);
+                        Ok(())
+                    })
+                })
+                .collect();
+            std::thread::sleep(round_time);
+            stop.store(true, Ordering::Relaxed);
+            workers
+                .into_iter()
+                .try_for_each(|worker| worker.join().map_err(|_| "a thread panicked".to_owned())?)
+        })?;
+        all.push(done.into_inner() as f64 / begun.elapsed().as_secs_f64());
+    }
+    Ok(all)
 }
 
 /// The middle of them; not a number, if there are none.

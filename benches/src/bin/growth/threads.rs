@@ -1,10 +1,9 @@
 //! More threads.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use vellum::{Connection, ConnectionExt, Durability, ReadTxn, Retry, TxnOptions, WriteTxn};
-use vellum_benches::{Result, Rng, key, load, value};
+use vellum_benches::{Result, Rng, key, load, rates, value};
 
 use crate::point::{Point, Subject, with_subject};
 
@@ -12,7 +11,7 @@ const RECORDS: u64 = 100_000;
 /// Keys that all threads change, for contention.
 const HOT: u64 = 100;
 const ROUND: Duration = Duration::from_millis(500);
-const ROUNDS: usize = 5;
+const ROUNDS: u64 = 5;
 
 pub(crate) fn measure(subject: &Subject, threads: u64, point: &mut Point) -> Result {
     with_subject!(subject, open => {
@@ -59,34 +58,7 @@ fn rate(
     threads: u64,
     work: impl Fn(&mut Rng) -> Result + Sync,
 ) -> Result {
-    let mut all = Vec::with_capacity(ROUNDS);
-    for round in 0..ROUNDS as u64 {
-        let (stop, done) = (AtomicBool::new(false), AtomicU64::new(0));
-        let begun = Instant::now();
-        std::thread::scope(|scope| {
-            let workers: Vec<_> = (0..threads)
-                .map(|thread| {
-                    let (stop, done, work) = (&stop, &done, &work);
-                    let mut rng = Rng::new(1 + thread + round * threads);
-                    scope.spawn(move || -> Result {
-                        let mut n = 0;
-                        while !stop.load(Ordering::Relaxed) {
-                            work(&mut rng)?;
-                            n += 1;
-                        }
-                        done.fetch_add(n, Ordering::Relaxed);
-                        Ok(())
-                    })
-                })
-                .collect();
-            std::thread::sleep(ROUND);
-            stop.store(true, Ordering::Relaxed);
-            workers
-                .into_iter()
-                .try_for_each(|worker| worker.join().map_err(|_| "a thread panicked".to_owned())?)
-        })?;
-        all.push(done.into_inner() as f64 / begun.elapsed().as_secs_f64());
-    }
+    let all = rates(ROUNDS, ROUND, threads, work)?;
     point.several(metric, "per second", all);
     Ok(())
 }

@@ -1,17 +1,17 @@
 //! What two threads take: of the real engine, of a line, and of a sleep.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Barrier, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use vellum::{Connection, ConnectionExt, Durability, ReadTxn};
-use vellum_benches::{Result, Rng, key, median};
+use vellum_benches::{Result, Rng, key, median, rates};
 
 use crate::costs::{change, whole};
 use crate::path::Path;
 
 const ROUND: Duration = Duration::from_millis(150);
-const ROUNDS: usize = 5;
+const ROUNDS: u64 = 5;
 
 /// How often so many threads take a path of the real engine, a second.
 pub(crate) fn rate(db: &impl Connection, path: Path, keys: u64, threads: u64) -> Result<f64> {
@@ -29,35 +29,7 @@ pub(crate) fn rate(db: &impl Connection, path: Path, keys: u64, threads: u64) ->
         }
         Ok(())
     };
-    let mut all = Vec::with_capacity(ROUNDS);
-    for round in 0..ROUNDS as u64 {
-        let (stop, done) = (AtomicBool::new(false), AtomicU64::new(0));
-        let begun = Instant::now();
-        std::thread::scope(|scope| {
-            let workers: Vec<_> = (0..threads)
-                .map(|thread| {
-                    let (stop, done, work) = (&stop, &done, &work);
-                    let mut rng = Rng::new(1 + thread + round * threads);
-                    scope.spawn(move || -> Result {
-                        let mut n = 0;
-                        while !stop.load(Ordering::Relaxed) {
-                            work(&mut rng)?;
-                            n += 1;
-                        }
-                        done.fetch_add(n, Ordering::Relaxed);
-                        Ok(())
-                    })
-                })
-                .collect();
-            std::thread::sleep(ROUND);
-            stop.store(true, Ordering::Relaxed);
-            workers
-                .into_iter()
-                .try_for_each(|worker| worker.join().map_err(|_| "a thread panicked".to_owned())?)
-        })?;
-        all.push(done.into_inner() as f64 / begun.elapsed().as_secs_f64());
-    }
-    Ok(median(all))
+    Ok(median(rates(ROUNDS, ROUND, threads, work)?))
 }
 
 /// The nanoseconds in which a line moves from one of two cores to the other: each
