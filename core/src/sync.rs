@@ -8,11 +8,15 @@ use std::time::Duration;
 use std::sync::{self, RwLockReadGuard, RwLockWriteGuard};
 #[cfg(not(loom))]
 pub(crate) use std::sync::{MutexGuard, atomic};
+#[cfg(not(loom))]
+pub(crate) use std::thread::{Thread, current, park};
 
 #[cfg(loom)]
 use loom::sync::{self, RwLockReadGuard, RwLockWriteGuard};
 #[cfg(loom)]
 pub(crate) use loom::sync::{MutexGuard, atomic};
+#[cfg(loom)]
+pub(crate) use loom::thread::{Thread, current, park};
 
 use std::sync::PoisonError;
 

@@ -87,7 +87,11 @@ impl<S: Store> Inner<S> {
             if !state.leading {
                 return self.lead(state, ts, from_writer);
             }
-            state = pipeline.sleep(state, None);
+            state.sleepers.add(ts, true);
+            match pipeline.park(state, ts) {
+                Some(again) => state = again,
+                None => return Ok(ts),
+            }
         }
     }
 
@@ -194,16 +198,25 @@ impl<S: Store> Inner<S> {
             let more = !state.queue.commits.is_empty();
             // Next to an fsync a hand-over is cheap, and who leads on for others
             // does not come back to share the next one.
-            if !more || is_synced || round >= ROUNDS_MAX {
-                break;
+            let steps_down = !more || is_synced || round >= ROUNDS_MAX;
+            let mut woken = state.sleepers.take_decided(last);
+            if steps_down {
+                state.leading = false;
+                if more && !is_broken("a leader that steps down wakes nobody") {
+                    state.sleepers.take_leader(&mut woken);
+                }
             }
             pipeline.wake(&state);
+            drop(state);
+            woken.wake();
+            if steps_down {
+                return Ok(ts);
+            }
+            state = pipeline.lock();
         }
+        // The engine was poisoned meanwhile, and nothing is left to do.
         state.leading = false;
-        if !is_broken("a leader that steps down wakes nobody") {
-            pipeline.wake(&state);
-        }
-        debug_assert!(state.decided >= ts, "the leader's own commit was in its first group");
+        pipeline.wake(&state);
         Ok(ts)
     }
 

@@ -12,7 +12,8 @@
 //! order in which transactions take it *is* the serial order. A decided commit
 //! then joins the queue. If nobody leads, its thread leads: it takes the whole
 //! queue, applies it as one group with at most one fsync, publishes it, and
-//! goes on while more has gathered; after an fsync the next committer leads. Who finds a leader at work waits; alone, a
+//! goes on while more has gathered; after an fsync the next committer leads. Who
+//! finds a leader at work waits, and is woken for itself (`sleepers`); alone, a
 //! committer pays no hand-over. Before an fsync a leader waits shortly for those
 //! who committed with the last one (`gather`).
 //!
@@ -32,17 +33,19 @@
 mod failure;
 mod gather;
 mod lead;
+mod sleepers;
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use crate::store::{CatalogWrite, Commit, Write};
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use crate::sync::{Condvar, Mutex, MutexGuard, is_broken};
+use crate::sync::{Condvar, Mutex, MutexGuard, is_broken, park};
 use crate::{Durability, Error, KeyRange, Metadata, Result, Retention, Timestamp, Version};
 
 use failure::Failure;
 use gather::{Gathering, Pace};
+use sleepers::Sleepers;
 
 use super::conflict::ConflictIndex;
 use super::versions::{Numbers, TableChange};
@@ -74,7 +77,8 @@ const RETIRE_COMMITS: usize = 4 * UPKEEP_COMMITS;
 #[derive(Debug)]
 pub(super) struct Pipeline {
     state: Mutex<State>,
-    /// `decided` grew, the gate opened, a leader stepped down, or all failed.
+    /// For who waits for no single commit: the gate opened, a leader stepped down,
+    /// or all failed.
     changed: Condvar,
     /// Where a leader waits for company.
     gathering: Gathering,
@@ -114,6 +118,7 @@ pub(super) struct State {
     /// The newest timestamp that a leader took out of the queue.
     applying: Timestamp,
     pace: Pace,
+    sleepers: Sleepers,
     /// Threads that sleep on `changed`.
     sleeping: usize,
     gate: Option<Gate>,
@@ -196,6 +201,7 @@ impl Pipeline {
             leading: false,
             applying: last_ts,
             pace: Pace::default(),
+            sleepers: Sleepers::default(),
             sleeping: 0,
             gate: None,
             next_gate: 0,
@@ -294,7 +300,7 @@ impl Pipeline {
     }
 
     fn wake(&self, state: &State) {
-        if state.sleeping > 0 && !is_broken("nobody is woken") {
+        if state.sleeping > 0 {
             self.changed.notify_all();
         }
     }
@@ -303,8 +309,24 @@ impl Pipeline {
     /// has failed.
     pub(super) fn wait_visible<'a>(&'a self, mut state: MutexGuard<'a, State>, ts: Timestamp) {
         while state.decided < ts && state.failure.is_none() {
-            state = self.sleep(state, None);
+            state.sleepers.add(ts, false);
+            match self.park(state, ts) {
+                Some(again) => state = again,
+                None => return,
+            }
         }
+    }
+
+    /// Sleeps among the `sleepers`, where it was added. Nothing if `ts` is decided
+    /// then: that needs no lock.
+    fn park<'a>(
+        &'a self,
+        state: MutexGuard<'a, State>,
+        ts: Timestamp,
+    ) -> Option<MutexGuard<'a, State>> {
+        drop(state);
+        park();
+        (self.decided() < ts).then(|| self.lock())
     }
 
     /// Refuses everything from now on, once what was decided is settled.
@@ -343,6 +365,7 @@ impl Pipeline {
         self.gathering.end(state);
         self.head.poisoned.store(true, Ordering::Release);
         if !is_broken("a leader that fails wakes nobody") {
+            state.sleepers.take_all().wake();
             self.wake(state);
         }
     }

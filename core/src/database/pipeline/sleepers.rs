@@ -1,0 +1,132 @@
+//! Those who wait for a commit that somebody else applies: its committer, and who
+//! lost to it.
+//!
+//! Each is woken by itself, after the lock was let go of, and looks at the head
+//! first. On one condition, all of them would wake up to queue for the lock, one
+//! after the other, only to be told what the head says; and those whose commit is
+//! still in the queue would wake up for nothing.
+
+use crate::Timestamp;
+use crate::sync::{Thread, current, is_broken};
+
+/// The threads that sleep until a commit is decided.
+#[derive(Debug, Default)]
+pub(super) struct Sleepers(Vec<Sleeper>);
+
+#[derive(Debug)]
+struct Sleeper {
+    thread: Thread,
+    /// The commit that it waits for.
+    ts: Timestamp,
+    /// Whether that is its own, so that it would lead.
+    may_lead: bool,
+}
+
+/// Threads to wake without the lock.
+#[derive(Debug, Default)]
+#[must_use]
+pub(super) struct Woken(Vec<Thread>);
+
+impl Sleepers {
+    /// The calling thread is about to sleep until `ts` is decided. It may be
+    /// here already, where it was woken by something else.
+    pub(super) fn add(&mut self, ts: Timestamp, may_lead: bool) {
+        let thread = current();
+        self.0.retain(|sleeper| sleeper.thread.id() != thread.id());
+        self.0.push(Sleeper { thread, ts, may_lead });
+    }
+
+    /// Everything up to `decided` is.
+    pub(super) fn take_decided(&mut self, decided: Timestamp) -> Woken {
+        if self.0.is_empty() || is_broken("nobody is woken") {
+            return Woken::default();
+        }
+        let decided = self.0.extract_if(.., |sleeper| sleeper.ts <= decided);
+        Woken(decided.map(|sleeper| sleeper.thread).collect())
+    }
+
+    /// Nobody leads, and there is something to do.
+    pub(super) fn take_leader(&mut self, woken: &mut Woken) {
+        if let Some(at) = self.0.iter().position(|sleeper| sleeper.may_lead) {
+            woken.0.push(self.0.remove(at).thread);
+        }
+    }
+
+    /// All that they wait for has failed.
+    pub(super) fn take_all(&mut self) -> Woken {
+        Woken(self.0.drain(..).map(|sleeper| sleeper.thread).collect())
+    }
+}
+
+impl Woken {
+    pub(super) fn wake(self) {
+        for thread in self.0 {
+            thread.unpark();
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    /// The timestamps of those who are listed, in order.
+    fn listed(sleepers: &Sleepers) -> Vec<u64> {
+        sleepers.0.iter().map(|sleeper| sleeper.ts.get()).collect()
+    }
+
+    fn add(sleepers: &mut Sleepers, ts: u64, may_lead: bool) {
+        std::thread::scope(|scope| {
+            scope.spawn(|| sleepers.add(Timestamp::new(ts), may_lead));
+        });
+    }
+
+    #[test]
+    fn those_are_woken_whose_commit_is_decided_and_no_others() {
+        let mut sleepers = Sleepers::default();
+        for ts in [5, 3, 4, 3] {
+            add(&mut sleepers, ts, true);
+        }
+        assert_eq!(sleepers.take_decided(Timestamp::new(3)).0.len(), 2);
+        assert_eq!(listed(&sleepers), [5, 4]);
+        assert_eq!(sleepers.take_all().0.len(), 2);
+        assert!(listed(&sleepers).is_empty());
+    }
+
+    #[test]
+    fn leader_is_one_who_has_a_commit_in_the_queue() {
+        let mut sleepers = Sleepers::default();
+        add(&mut sleepers, 4, false);
+        let mut woken = Woken::default();
+        sleepers.take_leader(&mut woken);
+        assert!(woken.0.is_empty(), "who lost to a commit has none to lead");
+        add(&mut sleepers, 5, true);
+        add(&mut sleepers, 6, true);
+        sleepers.take_leader(&mut woken);
+        assert_eq!((woken.0.len(), listed(&sleepers)), (1, vec![4, 6]));
+    }
+
+    #[test]
+    fn thread_that_woke_up_early_is_listed_once() {
+        let mut sleepers = Sleepers::default();
+        sleepers.add(Timestamp::new(1), true);
+        add(&mut sleepers, 2, true);
+        sleepers.add(Timestamp::new(1), true);
+        assert_eq!(listed(&sleepers), [2, 1]);
+    }
+
+    #[test]
+    fn woken_threads_run() {
+        let (listing, list) = mpsc::channel();
+        let sleeper = std::thread::spawn(move || {
+            let mut sleepers = Sleepers::default();
+            sleepers.add(Timestamp::new(1), true);
+            listing.send(sleepers).is_ok().then(crate::sync::park)
+        });
+        let mut sleepers = list.recv().unwrap_or_default();
+        sleepers.take_decided(Timestamp::new(1)).wake();
+        assert!(sleeper.join().is_ok_and(|listed| listed.is_some()));
+    }
+}
