@@ -14,8 +14,7 @@ use crate::{
 
 use super::super::{Inner, TableChange, limits};
 use super::{
-    Change, Failure, Pipeline, Proposal, Queue, RETIRE_COMMITS, ROUNDS_MAX, SPINS, State,
-    UPKEEP_COMMITS,
+    Change, Failure, Pipeline, Proposal, Queue, RETIRE_COMMITS, ROUNDS_MAX, State, UPKEEP_COMMITS,
 };
 
 impl<S: Store> Inner<S> {
@@ -69,11 +68,11 @@ impl<S: Store> Inner<S> {
         }
         if durability == Durability::Buffered {
             drop(state);
-            for spin in 0..SPINS {
+            for look in 1..=pipeline.looks.count() {
                 if pipeline.decided() >= ts {
                     return Ok(ts);
                 }
-                if spin % 8 == 7 { yield_now() } else { std::hint::spin_loop() }
+                if look % 8 == 0 { yield_now() } else { std::hint::spin_loop() }
             }
             state = pipeline.lock();
         }
@@ -135,7 +134,9 @@ impl<S: Store> Inner<S> {
             }
             let Queue { commits, changes, durability } = queue;
             let writes = commits.iter().map(|commit| commit.writes.len()).sum();
-            let begun = (durability == Durability::Sync).then(|| (Instant::now(), commits.len()));
+            let count = commits.len();
+            // A clock is a part of what a short group costs.
+            let begun = (durability == Durability::Sync || due).then(Instant::now);
             if is_broken("a group is published before it is applied") {
                 self.store.publish(last);
             }
@@ -152,8 +153,8 @@ impl<S: Store> Inner<S> {
                     );
                 return if done { Ok(ts) } else { Err(error) };
             }
-            let synced = begun.map(|(begun, commits)| (begun.elapsed(), commits));
-            let is_synced = synced.is_some();
+            let took = begun.map(|begun| begun.elapsed());
+            let is_synced = durability == Durability::Sync;
             self.publish(last, changes);
             // A watcher counts itself, and has a fence before it looks at the
             // head. Publishing, a fence, and counting make that store
@@ -181,9 +182,13 @@ impl<S: Store> Inner<S> {
             let alone = open_writers <= usize::from(from_writer);
             let oldest = if due && !alone { self.watermark.oldest_writer() } else { None };
             state.groups += 1;
-            if let Some((took, commits)) = synced {
-                let behind = state.queue.commits.len();
-                state.pace.note(commits, behind, took);
+            match took {
+                Some(took) if is_synced => {
+                    let behind = state.queue.commits.len();
+                    state.pace.note(count, behind, took);
+                }
+                Some(took) => pipeline.looks.note(took),
+                None => {}
             }
             if alone || due {
                 let upto = oldest.map_or(last, |oldest| oldest.min(last));

@@ -45,7 +45,7 @@ use crate::{Durability, Error, KeyRange, Metadata, Result, Retention, Timestamp,
 
 use failure::Failure;
 use gather::{Gathering, Pace};
-use sleepers::Sleepers;
+use sleepers::{Looks, Sleepers};
 
 use super::conflict::ConflictIndex;
 use super::versions::{Numbers, TableChange};
@@ -57,14 +57,6 @@ const ROUNDS_MAX: usize = 16;
 /// A model sees both: going on, and stepping down.
 #[cfg(loom)]
 const ROUNDS_MAX: usize = 2;
-
-/// How often a waiting committer looks before it sleeps, where no fsync stands
-/// between: a hand-over costs far more than a short group takes.
-#[cfg(not(loom))]
-const SPINS: usize = 64;
-/// A model need not look twice.
-#[cfg(loom)]
-const SPINS: usize = 1;
 
 /// Commits between two looks at what can be retired or has become dead.
 const UPKEEP_COMMITS: usize = 32;
@@ -82,6 +74,7 @@ pub(super) struct Pipeline {
     changed: Condvar,
     /// Where a leader waits for company.
     gathering: Gathering,
+    looks: Looks,
     head: Head,
     /// The length of the window, for who must not pay for the lock.
     window: AtomicUsize,
@@ -216,6 +209,7 @@ impl Pipeline {
             state: Mutex::new(state),
             changed: Condvar::new(),
             gathering: Gathering::new(),
+            looks: Looks::new(),
             head: Head { decided: AtomicU64::new(last_ts.get()), poisoned: AtomicBool::new(false) },
             window: AtomicUsize::new(0),
             oldest_writer: AtomicU64::new(u64::MAX),

@@ -5,9 +5,45 @@
 //! first. On one condition, all of them would wake up to queue for the lock, one
 //! after the other, only to be told what the head says; and those whose commit is
 //! still in the queue would wake up for nothing.
+//!
+//! A committer that waits for no fsync looks at the head for a while before it sleeps:
+//! to sleep and to be woken takes longer than a group in memory, and about as long as
+//! one on disk. How long follows what a group takes. A look now and then gives the
+//! processor away, for a leader may be in need of it.
+
+use std::time::Duration;
 
 use crate::Timestamp;
+use crate::sync::atomic::{AtomicU32, Ordering};
 use crate::sync::{Thread, current, is_broken};
+
+/// The fewest and the most looks. A model need not look twice.
+const LOOKS: (u32, u32) = if cfg!(loom) { (1, 1) } else { (64, 512) };
+
+/// A part of what a look takes, nothing given away: the looks go on for longer than
+/// the group did that was measured.
+const LOOK: Duration = Duration::from_nanos(64);
+
+/// How often a committer looks before it sleeps.
+#[derive(Debug)]
+pub(super) struct Looks(AtomicU32);
+
+impl Looks {
+    pub(super) fn new() -> Self {
+        Self(AtomicU32::new(LOOKS.0))
+    }
+
+    pub(super) fn count(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// A group, without an fsync, took so long.
+    pub(super) fn note(&self, took: Duration) {
+        let looks = took.as_nanos() / LOOK.as_nanos();
+        let looks = u32::try_from(looks).unwrap_or(u32::MAX).clamp(LOOKS.0, LOOKS.1);
+        self.0.store(looks, Ordering::Relaxed);
+    }
+}
 
 /// The threads that sleep until a commit is decided.
 #[derive(Debug, Default)]
@@ -115,6 +151,15 @@ mod tests {
         add(&mut sleepers, 2, true);
         sleepers.add(Timestamp::new(1), true);
         assert_eq!(listed(&sleepers), [2, 1]);
+    }
+
+    #[test]
+    fn looks_follow_what_a_group_takes_within_their_limits() {
+        let looks = Looks::new();
+        for (took, count) in [(0, 64), (2_000, 64), (6_400, 100), (20_000, 312), (u64::MAX, 512)] {
+            looks.note(Duration::from_nanos(took));
+            assert_eq!(looks.count(), count, "{took} ns");
+        }
     }
 
     #[test]
