@@ -119,6 +119,63 @@ fn commit_that_waits_while_the_fsync_fails_is_refused_and_not_applied() -> TestR
     db.close()
 }
 
+fn put_as(db: &Database<MapStore>, key: &[u8], durability: Durability) -> Result<Timestamp> {
+    let mut txn = db.begin_write_with(&TxnOptions::new().durability(durability))?;
+    txn.put(key, "1")?;
+    Ok(txn.commit()?.commit_ts.unwrap())
+}
+
+#[test]
+fn leader_that_is_refused_while_it_gathers_says_so_and_applies_nothing() -> TestResult {
+    let (db, store) = open()?;
+    store.state().fail_sync = true;
+    db.0.pipeline.expect_company(2);
+    thread::scope(|scope| {
+        let leader = scope.spawn(|| put_as(&db, b"a", Durability::Sync));
+        // It has the lock until it waits for company.
+        while db.stats().unwrap().commits < 1 {
+            thread::yield_now();
+        }
+        assert_eq!(kind(db.sync()), Some(ErrorKind::CommitUnknown));
+        assert_eq!(kind(leader.join().unwrap()), Some(ErrorKind::Poisoned));
+    });
+    assert!(store.state().commits.is_empty(), "what was refused is applied");
+    assert_eq!(get(&db.begin_read()?, "a"), None);
+    db.close()
+}
+
+#[test]
+fn leader_that_gathers_for_others_when_all_is_refused_keeps_its_own_commit() -> TestResult {
+    let (db, store) = open()?;
+    let hold = Arc::new(Mutex::new(()));
+    let held = hold.lock().unwrap();
+    {
+        let mut state = store.state();
+        state.hold_apply = Some(hold.clone());
+        state.fail_sync = true;
+    }
+    db.0.pipeline.expect_company(3);
+    thread::scope(|scope| {
+        let leader = scope.spawn(|| put_as(&db, b"a", Durability::Buffered));
+        while db.stats().unwrap().commits < 1 {
+            thread::yield_now();
+        }
+        let follower = scope.spawn(|| put_as(&db, b"b", Durability::Sync));
+        while db.stats().unwrap().commits < 2 {
+            thread::yield_now();
+        }
+        drop(held);
+        while db.0.pipeline.decided() < Timestamp::new(1) {
+            thread::yield_now();
+        }
+        assert_eq!(kind(db.sync()), Some(ErrorKind::CommitUnknown));
+        assert_eq!(leader.join().unwrap().unwrap(), Timestamp::new(1));
+        assert_eq!(kind(follower.join().unwrap()), Some(ErrorKind::Poisoned));
+    });
+    assert_eq!(store.state().commits.len(), 1);
+    db.close()
+}
+
 #[test]
 fn store_that_panics_in_apply_wedges_nobody() -> TestResult {
     let (db, store) = open()?;
