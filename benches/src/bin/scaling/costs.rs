@@ -9,7 +9,7 @@ use vellum::{
 };
 use vellum_benches::{Result, Rng, key, median, value};
 
-use crate::counts::SPINS;
+use crate::counts::LOOKS;
 use crate::path::Path;
 
 /// How long a figure is measured for in each of its rounds, and how many there are.
@@ -46,7 +46,7 @@ pub(crate) struct Costs {
     pub(crate) disk: Local,
     /// What a commit with an fsync takes more than one without.
     pub(crate) fsync: u64,
-    /// How long a follower looks before it sleeps.
+    /// How long a follower looks before it sleeps, at least.
     pub(crate) spin: u64,
     /// From waking a thread until it runs.
     pub(crate) wake: u64,
@@ -216,11 +216,11 @@ pub(crate) fn fsync(db: &impl Connection, keys: u64) -> Result<u64> {
     Ok(whole(synced - unsynced))
 }
 
-/// How long a follower looks before it sleeps: the same loop.
+/// How long a follower looks before it sleeps, at least: the same loop.
 pub(crate) fn spin() -> Result<u64> {
     let [looks] = times([&mut || {
-        for spin in 0..black_box(SPINS) {
-            if spin % 8 == 7 { std::thread::yield_now() } else { spin_loop() }
+        for look in 1..=black_box(LOOKS.0) {
+            if look % 8 == 0 { std::thread::yield_now() } else { spin_loop() }
         }
         Ok(())
     }])?;

@@ -21,5 +21,7 @@ pub(crate) const ROUNDS_MAX: u32 = 16;
 /// A leader that fsyncs waits this part of what the last group took, and no
 /// longer than that in nanoseconds; not if it took less than the least.
 pub(crate) const GATHER: (u64, u64, u64) = (4, 1_000_000, 100_000);
-/// How often a committer looks before it sleeps; each eighth time it yields.
-pub(crate) const SPINS: u32 = 64;
+/// How often a committer looks before it sleeps, at least and at most: once for
+/// so many nanoseconds of a group. Each eighth time it yields.
+pub(crate) const LOOKS: (u64, u64) = (64, 512);
+pub(crate) const LOOK_OF: u64 = 64;

@@ -1,7 +1,7 @@
 //! Group commit, as in `core/src/database/pipeline`: one leader takes the whole
 //! queue and applies it, followers look for a while and then sleep.
 
-use crate::counts::{GATHER, LOOK, OF_A_COMMIT, OF_THE_STORE, ROUNDS_MAX};
+use crate::counts::{GATHER, LOOK, LOOK_OF, LOOKS, OF_A_COMMIT, OF_THE_STORE, ROUNDS_MAX};
 use crate::machine::Step;
 use crate::path::Path;
 use crate::world::{HEAD, PIPELINE, PUBLISHED, WINDOW, WRITERS, World};
@@ -48,8 +48,8 @@ pub(crate) struct Pipeline {
     committers: usize,
     took: u64,
     begun: Option<u64>,
-    /// What the leader has yet to spend on waking, once it has let go of the lock.
-    owed: u64,
+    /// How long followers look, by what the last group took.
+    looks: u64,
     busy: u64,
     groups: u64,
     commits: u64,
@@ -69,7 +69,7 @@ impl Pipeline {
             committers: 0,
             took: 0,
             begun: None,
-            owed: 0,
+            looks: 0,
             busy: 0,
             groups: 0,
             commits: 0,
@@ -178,8 +178,7 @@ fn take(world: &mut World, core: usize, syncs: bool) {
 fn taken(world: &mut World, core: usize, syncs: bool) {
     let (costs, line_ns) = (world.setup.costs, world.setup.line_ns);
     world.pipeline.group = std::mem::take(&mut world.pipeline.queue);
-    let owed = std::mem::take(&mut world.pipeline.owed);
-    let mut steps = vec![Step::Unlock(PIPELINE), Step::Work(owed), BEGIN];
+    let mut steps = vec![Step::Unlock(PIPELINE), BEGIN];
     if world.pipeline.last_leader.replace(core).is_some_and(|last| last != core) {
         steps.push(Step::Work(OF_THE_STORE * line_ns));
     }
@@ -222,6 +221,7 @@ fn settle(world: &mut World, core: usize, syncs: bool) {
     if syncs {
         (pipeline.took, pipeline.committers) = (took, group.len() + pipeline.queue.len());
     }
+    pipeline.looks = took;
     for &member in &group {
         world.pipeline.mark(member, true);
         if world.pipeline.waits(member) == Wait::Spins {
@@ -230,41 +230,33 @@ fn settle(world: &mut World, core: usize, syncs: bool) {
             go_on(world, member, &[Step::Read(HEAD)]);
         }
     }
-    // Whoever sleeps is woken, and looks, whether or not its commit was in the group.
-    let costs = world.setup.costs;
-    let mut spent = 0;
-    for other in 0..world.setup.cores {
-        if world.pipeline.waits(other) == Wait::Sleeps {
-            spent += costs.waking;
-            world.pipeline.set(other, Wait::No);
-            let glances = world.setup.variant.wakes_unlocked();
-            let look = if glances { &[Step::Read(HEAD), GLANCE][..] } else { &LOOK_AT_IT };
-            world.machine.first(other, look);
-            world.machine.plan(other, now + spent + costs.wake);
-        }
-    }
     let pipeline = &mut world.pipeline;
     let goes_on = !syncs && !pipeline.queue.is_empty() && pipeline.round < ROUNDS_MAX;
     pipeline.round += 1;
     pipeline.leading = goes_on;
+    // Those are woken who sleep and are done, and if nobody leads one of the others.
+    let sleeps = |member: &usize| pipeline.waits(*member) == Wait::Sleeps;
+    let heir = pipeline.queue.iter().copied().find(sleeps).filter(|_| !goes_on);
+    let woken: Vec<usize> = group.iter().copied().filter(sleeps).chain(heir).collect();
+    let mut spent = 0;
+    for other in woken {
+        spent += world.setup.costs.waking;
+        world.pipeline.set(other, Wait::No);
+        world.machine.first(other, &[Step::Read(HEAD), GLANCE]);
+        world.machine.plan(other, now + spent + world.setup.costs.wake);
+    }
     // Nobody's spins end by themselves then: the first of the queue leads.
-    let heir = pipeline.queue.first().copied().filter(|_| !goes_on);
+    let heir = world.pipeline.queue.first().copied().filter(|_| !goes_on);
     if let Some(heir) = heir.filter(|_| world.setup.variant.never_sleeps())
         && world.pipeline.waits(heir) == Wait::Spins
     {
         world.machine.plan(heir, now);
     }
-    match (goes_on, world.setup.variant.wakes_unlocked()) {
-        (false, false) => go_on(world, core, &[Step::Work(spent), Step::Unlock(PIPELINE)]),
-        (false, true) => go_on(world, core, &[Step::Unlock(PIPELINE), Step::Work(spent)]),
-        (true, false) => go_on(world, core, &[Step::Work(spent), TAKE]),
-        // The queue is taken first: there is no other lock to take for it.
-        (true, true) => {
-            world.machine.first(core, &[TAKE]);
-            world.pipeline.owed = spent;
-            world.machine.plan(core, now);
-        }
+    let mut steps = vec![Step::Unlock(PIPELINE), Step::Work(spent)];
+    if goes_on {
+        steps.extend([Step::Lock(PIPELINE, LOOK), TAKE]);
     }
+    go_on(world, core, &steps);
 }
 
 /// Takes back the look that a follower would have had after its spins.
@@ -281,7 +273,9 @@ fn spin(world: &mut World, core: usize) {
     world.pipeline.set(core, Wait::Spins);
     world.machine.first(core, &LOOK_AT_IT);
     let never_sleeps = world.setup.variant.never_sleeps();
-    let spin = if never_sleeps { u64::MAX / 4 } else { world.setup.costs.spin };
+    let (fewest, most) = LOOKS;
+    let looks = (world.pipeline.looks / LOOK_OF).clamp(fewest, most);
+    let spin = if never_sleeps { u64::MAX / 4 } else { world.setup.costs.spin * looks / fewest };
     world.machine.plan(core, world.machine.now + spin);
 }
 

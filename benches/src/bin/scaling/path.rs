@@ -44,30 +44,21 @@ impl Path {
 pub(crate) enum Variant {
     /// Nothing: as it is.
     AsItIs,
-    /// Who wakes others lets go of the pipeline's lock first, and who was woken looks
-    /// at the head before it takes that.
-    WakesUnlocked,
-    /// And followers look on until they are done, where no fsync stands between.
+    /// Followers look on until they are done, where no fsync stands between.
     NeverSleeps,
     /// And the state under the pipeline's lock stands in half as many lines.
     HalfTheLines,
 }
 
 impl Variant {
-    pub(crate) const ALL: [Self; 4] =
-        [Self::AsItIs, Self::WakesUnlocked, Self::NeverSleeps, Self::HalfTheLines];
+    pub(crate) const ALL: [Self; 3] = [Self::AsItIs, Self::NeverSleeps, Self::HalfTheLines];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::AsItIs => "as it is",
-            Self::WakesUnlocked => "waking, and seeing that one is done, without the lock",
-            Self::NeverSleeps => "and no follower sleeps, but for an fsync",
+            Self::NeverSleeps => "no follower sleeps, but for an fsync",
             Self::HalfTheLines => "and the state under the lock is in half as many lines",
         }
-    }
-
-    pub(crate) fn wakes_unlocked(self) -> bool {
-        self != Self::AsItIs
     }
 
     pub(crate) fn never_sleeps(self) -> bool {

@@ -60,7 +60,7 @@ pub(crate) fn costs(costs: &Costs) -> String {
     }
     let _ = writeln!(text, "| an fsync, more than without | - | {} |", costs.fsync);
     for (name, ns) in [
-        ("looks of a follower before it sleeps", costs.spin),
+        ("looks of a follower before it sleeps, the fewest", costs.spin),
         ("from a wake until the thread runs", costs.wake),
         ("to wake a thread", costs.waking),
     ] {
@@ -109,7 +109,7 @@ pub(crate) fn bottlenecks(rows: &[Row]) -> String {
 }
 
 /// What 64 cores would do if the engine were otherwise.
-pub(crate) fn variants(rows: &[(Path, [f64; 4])]) -> String {
+pub(crate) fn variants(rows: &[(Path, [f64; 3])]) -> String {
     let mut text = String::from("| of 64 cores |");
     rows.iter().for_each(|(path, _)| text += &format!(" {} |", path.name()));
     text += "\n|---|";

@@ -269,13 +269,10 @@ mod tests {
     }
 
     #[test]
-    fn waking_others_is_what_commits_in_memory_wait_for() {
-        let [as_it_is, unlocked, awake, fewer] = Variant::ALL
+    fn commits_in_memory_wait_for_lines_under_the_lock_and_hardly_for_wakes() {
+        let [as_it_is, awake, fewer] = Variant::ALL
             .map(|variant| simulate(Setup { variant, ..setup(Path::Rmw, 64) }).per_second);
-        assert!(
-            awake > 1.2 * as_it_is.max(unlocked) && fewer > awake,
-            "{as_it_is} {awake} {fewer}"
-        );
+        assert!(awake < 1.2 * as_it_is && fewer > 1.2 * awake, "{as_it_is} {awake} {fewer}");
     }
 
     #[test]
