@@ -21,7 +21,7 @@ use crate::{Capabilities, Factory, Failures};
 
 pub use connection::{BrokenConnection, BrokenVersions};
 pub use range::BrokenRange;
-pub use store::{BrokenSnapshot, BrokenStore, BrokenStores};
+pub use store::{BrokenRecords, BrokenSnapshot, BrokenStore, BrokenStores};
 pub use txn::{BrokenRead, BrokenSnapshotReads, BrokenWrite};
 
 macro_rules! faults {
@@ -194,6 +194,29 @@ faults! {
     VerifyFails "verify finds fault with a sound store";
     CloseOnce "closing a store twice is an error";
     TimestampForgotten "a timestamp is reused after reopening";
+    GetsReadHead "a snapshot's gets read the head";
+    RangesReadHead "a snapshot's ranges read the head";
+    ReverseAscends "a snapshot's reverse ranges ascend";
+    RecordEarly "a record carries the timestamp before its own";
+    ValuesCut "values are cut at 64 KiB";
+    PublishesEarly "a group shows before it is published";
+    GroupReversed "the commits of a group are applied in reverse";
+    EmptyCommitLost "a commit without writes is not applied";
+    KnownPreviousLost "a write whose previous record is known is lost";
+    AbsentPreviousLost "a write of a key known to be absent is lost";
+    PruneKeepsOldPins "prune keeps what deleted versions needed";
+    PruneKeepsTombstones "prune keeps tombstones";
+    TouchedRepeats "touched yields a key twice";
+    TouchedUnordered "touched descends";
+    ChangesUnordered "changes are in descending order";
+    ChangesWritesUnordered "the writes of a change are in descending order";
+    ChangesBeginEarly "changes include the commit that they begin after";
+    CatalogLost "a catalog entry is lost";
+    CatalogUnordered "the catalog is in descending order";
+    CatalogCut "a catalog value of several bytes loses the last one";
+    CatalogShown "the catalog shows among the records";
+    VerifyCountsNothing "verify reads nothing";
+    SyncFails "sync fails";
 }
 
 /// The broken backends of a [`Factory`]: each place breaks one thing.

@@ -1,11 +1,13 @@
 //! Stores that are wrong.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use vellum_core::{
-    BoxIter, Bytes, CommittedWrites, Error, ErrorKind, Group, KeyRange, PruneReport, Record,
-    Recovered, Result, Retention, Snapshot, Store, StoreStats, Timestamp, VerifyReport,
+    BoxIter, Bytes, Commit, CommittedWrites, Error, ErrorKind, Group, KeyRange, Previous,
+    PruneReport, Record, Recovered, Result, Retention, Snapshot, Store, StoreStats, Timestamp,
+    VerifyReport, Write,
 };
 
 use super::StoreFault;
@@ -58,6 +60,9 @@ struct Newest {
     last_key: Option<Bytes>,
     published: Timestamp,
     closed: bool,
+    /// Every version that a prune was told to spare.
+    pins: BTreeSet<Timestamp>,
+    tombstones: u64,
 }
 
 /// A snapshot of a [`BrokenStore`].
@@ -84,12 +89,17 @@ impl<S: Store> Clone for BrokenSnapshot<S> {
 }
 
 impl<S: Store> BrokenSnapshot<S> {
-    /// The snapshot to read.
-    fn current(&self) -> Result<S::Snapshot> {
-        match self.fault {
-            StoreFault::SnapshotFollowsHead if self.of_head => self.store.snapshot(),
-            _ => Ok(self.snapshot.clone()),
+    /// The snapshot to read, where `too` does as one that follows the head.
+    fn current(&self, too: StoreFault) -> Result<S::Snapshot> {
+        let follows = self.fault == StoreFault::SnapshotFollowsHead || self.fault == too;
+        if follows && self.of_head { self.store.snapshot() } else { Ok(self.snapshot.clone()) }
+    }
+
+    fn shown(&self, mut record: Record) -> Record {
+        if self.fault == StoreFault::RecordEarly {
+            record.ts = record.ts.prev();
         }
+        record
     }
 
     fn is_hidden(&self, key: &[u8], record: &Record) -> bool {
@@ -98,14 +108,15 @@ impl<S: Store> BrokenSnapshot<S> {
 }
 
 impl<S: Store> Snapshot for BrokenSnapshot<S> {
-    type Range<'a> = std::vec::IntoIter<Result<(Bytes, Record)>>;
+    type Range<'a> = BrokenRecords;
 
     fn ts(&self) -> Timestamp {
         self.ts
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Record>> {
-        Ok(self.current()?.get(key)?.filter(|record| !self.is_hidden(key, record)))
+        let record = self.current(StoreFault::GetsReadHead)?.get(key)?;
+        Ok(record.filter(|record| !self.is_hidden(key, record)).map(|record| self.shown(record)))
     }
 
     fn range(&self, range: &KeyRange) -> Self::Range<'_> {
@@ -116,14 +127,37 @@ impl<S: Store> Snapshot for BrokenSnapshot<S> {
         let shown = |item: &Result<(Bytes, Record)>| {
             item.as_ref().map_or(true, |(key, record)| !self.is_hidden(key, record))
         };
-        let mut items: Vec<_> = match self.current() {
-            Ok(snapshot) => snapshot.range(&asked).filter(shown).collect(),
+        let item = |item: Result<_>| item.map(|(key, record)| (key, self.shown(record)));
+        let mut items: Vec<_> = match self.current(StoreFault::RangesReadHead) {
+            Ok(snapshot) => snapshot.range(&asked).filter(shown).map(item).collect(),
             Err(e) => vec![Err(e)],
         };
         if self.fault == StoreFault::RangeUnordered {
             items.reverse();
         }
-        items.into_iter()
+        let ascends = self.fault == StoreFault::ReverseAscends;
+        BrokenRecords { items: items.into_iter(), ascends }
+    }
+}
+
+/// A range of a [`BrokenSnapshot`].
+#[derive(Debug)]
+pub struct BrokenRecords {
+    items: std::vec::IntoIter<Result<(Bytes, Record)>>,
+    ascends: bool,
+}
+
+impl Iterator for BrokenRecords {
+    type Item = Result<(Bytes, Record)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.items.next()
+    }
+}
+
+impl DoubleEndedIterator for BrokenRecords {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        if self.ascends { self.items.next() } else { self.items.next_back() }
     }
 }
 
@@ -142,7 +176,7 @@ impl<S: Store> BrokenStore<S> {
     }
 
     /// What the fault makes of a commit.
-    fn spoil(&self, commit: &mut vellum_core::Commit) {
+    fn spoil(&self, commit: &mut Commit) {
         match self.fault {
             StoreFault::TombstoneShown => {
                 for write in &mut commit.writes {
@@ -163,9 +197,34 @@ impl<S: Store> BrokenStore<S> {
                 commit.writes.dedup_by(|a, b| a.key == b.key);
             }
             StoreFault::CatalogRemovalLost => commit.catalog.retain(|c| c.value.is_some()),
+            StoreFault::ValuesCut => {
+                for value in commit.writes.iter_mut().filter_map(|w| w.value.as_mut()) {
+                    value.truncate(65_536);
+                }
+            }
+            StoreFault::KnownPreviousLost => {
+                commit.writes.retain(|w| !matches!(w.previous, Previous::Record(_)));
+            }
+            StoreFault::AbsentPreviousLost => {
+                commit.writes.retain(|w| !matches!(w.previous, Previous::Absent));
+            }
+            StoreFault::CatalogCut => {
+                for value in commit.catalog.iter_mut().filter_map(|c| c.value.as_mut()) {
+                    value.truncate(value.len().saturating_sub(1).max(1));
+                }
+            }
+            StoreFault::CatalogShown => {
+                let shown = commit.catalog.iter().filter(|c| c.value.is_some()).map(|c| Write {
+                    key: c.key.clone(),
+                    value: c.value.clone(),
+                    previous: Previous::Unknown,
+                });
+                commit.writes.extend(shown);
+            }
             _ => {}
         }
         let mut newest = self.newest();
+        newest.tombstones += commit.writes.iter().filter(|w| w.value.is_none()).count() as u64;
         newest.ts = commit.ts;
         newest.last_key = commit.writes.last().map(|w| w.key.clone());
         if commit.writes.len() < 2 {
@@ -189,6 +248,10 @@ impl<S: Store> Store for BrokenStore<S> {
                 recovered.last_ts = recovered.last_ts.next();
             }
             StoreFault::TimestampForgotten => recovered.last_ts = recovered.last_ts.prev(),
+            StoreFault::CatalogLost if recovered.catalog.len() > 1 => {
+                drop(recovered.catalog.pop());
+            }
+            StoreFault::CatalogUnordered => recovered.catalog.reverse(),
             _ => {}
         }
         self.newest().published = recovered.last_ts;
@@ -221,7 +284,25 @@ impl<S: Store> Store for BrokenStore<S> {
         for commit in &mut group.commits {
             self.spoil(commit);
         }
-        self.store.apply(group)
+        match self.fault {
+            StoreFault::GroupReversed => {
+                let mut writes: Vec<_> =
+                    group.commits.iter_mut().map(|c| std::mem::take(&mut c.writes)).collect();
+                for commit in &mut group.commits {
+                    commit.writes = writes.pop().unwrap_or_default();
+                }
+            }
+            StoreFault::EmptyCommitLost => {
+                group.commits.retain(|c| !c.writes.is_empty() || !c.catalog.is_empty());
+            }
+            _ => {}
+        }
+        let Some(last) = group.commits.last().map(|commit| commit.ts) else { return Ok(()) };
+        self.store.apply(group)?;
+        if self.fault == StoreFault::PublishesEarly {
+            self.store.publish(last);
+        }
+        Ok(())
     }
 
     fn publish(&self, ts: Timestamp) {
@@ -235,10 +316,15 @@ impl<S: Store> Store for BrokenStore<S> {
     fn prune(&self, keep: &Retention) -> Result<PruneReport> {
         let (pins, snapshots) = (keep.pins().to_vec(), keep.snapshots().to_vec());
         let newest = self.newest().published;
+        self.newest().pins.extend(&pins);
         let keep = match self.fault {
             StoreFault::PruneDoesNothing => return Ok(PruneReport::default()),
             StoreFault::PruneIgnoresPins => Retention::new(vec![], snapshots, keep.horizon()),
             StoreFault::PruneIgnoresSnapshots => Retention::new(pins, vec![], keep.horizon()),
+            StoreFault::PruneKeepsOldPins => {
+                let pins = self.newest().pins.iter().copied().collect();
+                Retention::new(pins, snapshots, keep.horizon())
+            }
             StoreFault::PruneIgnoresHistory => Retention::new(pins, snapshots, newest),
             _ => keep.clone(),
         };
@@ -255,18 +341,34 @@ impl<S: Store> Store for BrokenStore<S> {
         let ignored = self.fault == StoreFault::TouchedIgnoresRange;
         let range = if ignored { &all } else { range };
         let keys = self.store.touched(&from.snapshot, &to.snapshot, range)?;
-        let skipped = usize::from(self.fault == StoreFault::TouchedMisses);
-        Ok(Box::new(keys.skip(skipped)))
+        match self.fault {
+            StoreFault::TouchedMisses => Ok(Box::new(keys.skip(1))),
+            StoreFault::TouchedRepeats => Ok(Box::new(keys.flat_map(|key| match key {
+                Ok(key) => vec![Ok(key.clone()), Ok(key)],
+                Err(e) => vec![Err(e)],
+            }))),
+            StoreFault::TouchedUnordered => Ok(reversed(keys)),
+            _ => Ok(keys),
+        }
     }
 
     fn changes(&self, from: Timestamp, to: &Self::Snapshot) -> Result<BoxIter<CommittedWrites>> {
-        let changes = self.store.changes(from, &to.snapshot)?;
         let fault = self.fault;
+        let early = fault == StoreFault::ChangesBeginEarly;
+        let changes = self.store.changes(if early { from.prev() } else { from }, &to.snapshot)?;
         let skipped = usize::from(fault == StoreFault::ChangesMissCommits);
+        let changes: BoxIter<_> = match fault {
+            StoreFault::ChangesUnordered => reversed(changes),
+            _ => changes,
+        };
         Ok(Box::new(changes.skip(skipped).map(move |item| {
             item.map(|mut commit| {
-                if fault == StoreFault::ChangesMissWrites && commit.writes.len() > 1 {
-                    commit.writes.pop();
+                match fault {
+                    StoreFault::ChangesMissWrites if commit.writes.len() > 1 => {
+                        drop(commit.writes.pop());
+                    }
+                    StoreFault::ChangesWritesUnordered => commit.writes.reverse(),
+                    _ => {}
                 }
                 commit
             })
@@ -274,13 +376,22 @@ impl<S: Store> Store for BrokenStore<S> {
     }
 
     fn sync(&self) -> Result<()> {
-        self.store.sync()
+        match self.fault {
+            StoreFault::SyncFails => Err(Error::new(ErrorKind::Io, "nothing is wrong")),
+            _ => self.store.sync(),
+        }
     }
 
     fn verify(&self) -> Result<VerifyReport> {
         match self.fault {
             StoreFault::VerifyFails if self.newest().ts > Timestamp::ZERO => {
                 Err(Error::new(ErrorKind::Corrupted, "nothing is wrong"))
+            }
+            StoreFault::VerifyCountsNothing => Ok(VerifyReport::default()),
+            StoreFault::PruneKeepsTombstones => {
+                let mut report = self.store.verify()?;
+                report.records += self.newest().tombstones;
+                Ok(report)
             }
             _ => self.store.verify(),
         }
@@ -297,6 +408,13 @@ impl<S: Store> Store for BrokenStore<S> {
     fn stats(&self) -> StoreStats {
         self.store.stats()
     }
+}
+
+/// The items from the last to the first.
+fn reversed<T: Send + 'static>(items: BoxIter<T>) -> BoxIter<T> {
+    let mut items: Vec<_> = items.collect();
+    items.reverse();
+    Box::new(items.into_iter())
 }
 
 impl<S> fmt::Debug for BrokenStore<S> {
