@@ -344,3 +344,108 @@ impl fmt::Display for Act {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ops::RangeBounds;
+
+    use super::*;
+
+    /// The oracle judges by places what the engine does by bounds.
+    #[test]
+    fn places_and_bounds_of_every_span_agree() {
+        let base = 7u32;
+        let within = |span: Span, point: &[u8]| {
+            let point = point.to_vec();
+            span.bounds(base).contains(&point)
+        };
+        for span in Span::ALL {
+            for key in 0..KEYS {
+                let there = span.places() & place(key) != 0;
+                let bytes = key_bytes(base, key);
+                assert_eq!(within(span, &bytes), there, "{span} and {}", show_key(key));
+                // Right above a key begins the gap above it, as far as the next one.
+                let gap = span.places() & (place(key) << 1) != 0;
+                let above = [&bytes[..], b"x"].concat();
+                assert_eq!(within(span, &above), gap, "{span} and above {}", show_key(key));
+            }
+            let below = base.to_be_bytes();
+            assert_eq!(within(span, &below), span.places() & 1 != 0, "{span} and below a");
+            let others = [(base - 1).to_be_bytes(), (base + 1).to_be_bytes()];
+            let [before, after] = others.map(|other| within(span, &other));
+            assert_eq!((before, after), (false, span == Span::Open), "{span} and other worlds");
+        }
+    }
+
+    #[test]
+    fn ranges_are_pulled_as_they_are_called() {
+        let pulls = |drive: Drive| (0..4).map(|n| drive.pull(n)).collect::<Vec<_>>();
+        let (front, back) = (Some(false), Some(true));
+        for (drive, want) in Drive::ALL.into_iter().zip([
+            [front, front, front, front],
+            [back, back, back, back],
+            [front, None, None, None],
+            [back, None, None, None],
+            [front, back, None, None],
+            [front, back, front, back],
+            [None, None, None, None],
+        ]) {
+            assert_eq!(pulls(drive), want, "{drive:?}");
+        }
+    }
+
+    /// A value says who wrote it, in which step, and of what.
+    #[test]
+    fn no_two_writes_have_one_value() {
+        let mut values: Vec<_> = (0..KEYS).map(start).chain([0, FOREIGN]).collect();
+        for (by, step) in (0..4).flat_map(|by| (0..6).map(move |step| (by, step))) {
+            let read = [put_value(3, 2), start(0), start(1)];
+            values.push(put_value(by, step));
+            values.extend(read.map(|read| incremented(by, step, read)));
+        }
+        let all = values.len();
+        values.sort_unstable();
+        values.dedup();
+        assert_eq!(values.len(), all);
+        let shown = ["none", "start", "A1", "C5+3", "a value that nobody wrote"];
+        let of = [0, start(2), put_value(0, 0), incremented(2, 4, start(1)), FOREIGN];
+        assert_eq!(of.map(show_cell), shown);
+    }
+
+    #[test]
+    fn scripts_read_as_they_are_written() {
+        let script = |kind, ops: &[Op], commits| Script::Txn { kind, ops: ops.to_vec(), commits };
+        let shown = |script: Script| {
+            (0..script.steps()).map(|n| script.show(n)).collect::<Vec<_>>().join("; ")
+        };
+        let keys = [Op::Get(0), Op::View(1), Op::Put(2), Op::Delete(0), Op::Increment(1)];
+        let all = script(Kind::Blind, &keys, true);
+        assert_eq!(shown(all), "begin blind; get a; view b; put c; delete a; increment b; commit");
+        let marks = [Op::MarkRead(Span::Open), Op::MarkWritten(Span::Inverted)];
+        let marks = script(Kind::Snapshot, &marks, false);
+        assert_eq!(shown(marks), "begin snapshot; mark_read prefix..; mark_written c..a; discard");
+        let ranges: Vec<_> =
+            Span::ALL.into_iter().zip(Drive::ALL).map(|(span, d)| Op::Range(span, d)).collect();
+        assert_eq!(
+            shown(script(Kind::ReaderAt(2), &ranges, true)),
+            "read_at 2; range ..; range prefix.. reverse; first of ..b; last of ..=b; \
+             both ends of b..; range after a from both ends; range b..=b untouched; commit"
+        );
+        let acts = [
+            Act::Save,
+            Act::SaveAmongWriters,
+            Act::DeleteVersion(1),
+            Act::Revert,
+            Act::RevertTo(2),
+            Act::Restore(3),
+            Act::Prune,
+            Act::ReadAt(4),
+        ];
+        assert_eq!(
+            acts.map(|act| shown(Script::Act(act))).join("; "),
+            "save; save among writers; delete version 1; revert; revert_to 2; restore 3; \
+             prune; all of version 4"
+        );
+        assert_eq!([show_key(0), show_key(KEYS), letter(0), letter(3)], ['a', '?', 'A', 'D']);
+    }
+}

@@ -86,3 +86,73 @@ fn without_step(schedule: &[u8], who: usize, n: usize) -> Vec<u8> {
     };
     schedule.iter().filter(keep).copied().collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::op::Act;
+    use super::super::seen::Wrong;
+    use super::*;
+
+    fn txn(kind: Kind, ops: &[Op]) -> Script {
+        Script::Txn { kind, ops: ops.to_vec(), commits: true }
+    }
+
+    const FIRST: Op = Op::Range(Span::UpToB, Drive::First);
+    const PLAIN: Op = Op::Range(Span::All, Drive::Forward);
+
+    /// One step shorter in every way, the largest first, and nothing else.
+    #[test]
+    fn everything_that_is_one_thing_shorter_is_tried_once() {
+        let (save, blind) = (Script::Act(Act::Save), txn(Kind::Blind, &[Op::Get(0), FIRST]));
+        let reader = txn(Kind::Reader, &[PLAIN]);
+        let world = |scripts: &[&Script], initial| World {
+            scripts: scripts.iter().map(|s| (*s).clone()).collect(),
+            initial,
+        };
+        let whole = world(&[&save, &blind, &reader], 0b101);
+        let schedule = [1, 2, 1, 0, 2, 1, 1, 2];
+        let with = |other: Script| world(&[&save, &other, &reader], 0b101);
+        let want = [
+            (world(&[&blind, &reader], 0b101), vec![0, 1, 0, 1, 0, 0, 1]),
+            (world(&[&save, &reader], 0b101), vec![1, 0, 1, 1]),
+            (world(&[&save, &blind], 0b101), vec![1, 1, 0, 1, 1]),
+            (with(txn(Kind::Blind, &[FIRST])), vec![1, 2, 0, 2, 1, 1, 2]),
+            (with(txn(Kind::Blind, &[Op::Get(0)])), vec![1, 2, 1, 0, 2, 1, 2]),
+            (world(&[&save, &blind, &txn(Kind::Reader, &[])], 0b101), vec![1, 2, 1, 0, 1, 1, 2]),
+            (with(txn(Kind::Serializable, &[Op::Get(0), FIRST])), schedule.to_vec()),
+            (with(txn(Kind::Blind, &[Op::Get(0), PLAIN])), schedule.to_vec()),
+            (world(&[&save, &blind, &reader], 0b100), schedule.to_vec()),
+            (world(&[&save, &blind, &reader], 0b001), schedule.to_vec()),
+        ];
+        assert_eq!(shorter(&whole, &schedule), want);
+    }
+
+    /// What remains fails, and nothing shorter does.
+    #[test]
+    fn shrinking_ends_where_nothing_shorter_fails() {
+        let failing = |world: &World, schedule: &[u8]| Failing {
+            world: world.clone(),
+            schedule: schedule.to_vec(),
+            steps: Vec::new(),
+            wrong: Wrong::new("this", "that", "it must be so"),
+        };
+        let needs = |world: &World| {
+            let deletes = |script: &Script| matches!(script, Script::Txn { ops, .. } if ops.contains(&Op::Delete(1)));
+            world.scripts.iter().any(deletes) && world.initial & 0b010 != 0
+        };
+        let long = World {
+            scripts: vec![
+                txn(Kind::Reader, &[PLAIN]),
+                txn(Kind::Snapshot, &[FIRST, Op::Delete(1), Op::Get(2)]),
+            ],
+            initial: 0b111,
+        };
+        let schedule = [1, 0, 1, 1, 0, 1, 0, 1];
+        let shrunk = shrink(failing(&long, &schedule), |world, schedule| {
+            needs(world).then(|| failing(world, schedule))
+        });
+        let least =
+            World { scripts: vec![txn(Kind::Serializable, &[Op::Delete(1)])], initial: 0b010 };
+        assert_eq!((shrunk.world, shrunk.schedule), (least, vec![0, 0, 0]));
+    }
+}
