@@ -23,6 +23,8 @@ mod corrupt;
 mod edges;
 #[path = "histories/outside.rs"]
 mod outside;
+#[path = "histories/recorded.rs"]
+mod recorded;
 #[path = "histories/ticks.rs"]
 mod ticks;
 
