@@ -154,3 +154,26 @@ fn note(line: &str, reach: &mut [Reach; THREADS], opened: &mut bool) -> Result<(
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_child_says_is_how_far_its_threads_are() {
+        let (mut reach, mut opened) = ([Reach::at(7); THREADS], false);
+        for line in
+            ["try 0 8", "ack 0 8", "try 0 9", "try 2 11", "ack 2 11", "ack 3 5", "try 1", ""]
+        {
+            note(line, &mut reach, &mut opened).unwrap();
+        }
+        assert!(!opened);
+        note("open", &mut reach, &mut opened).unwrap();
+        assert!(opened);
+        let far = reach.map(|reach| (reach.begun, reach.acked, reach.tried));
+        assert_eq!(far, [(7, 8, 9), (7, 7, 7), (7, 11, 11)]);
+        let failed = note("err 1 Io it broke", &mut reach, &mut opened);
+        assert_eq!(failed.unwrap_err(), "the child failed before it was killed: err 1 Io it broke");
+    }
+}

@@ -184,3 +184,104 @@ fn consistent(found: &BTreeMap<Vec<u8>, Vec<u8>>) -> Result<[u64; THREADS], Stri
     let differs = differs.map(|key| String::from_utf8_lossy(key).into_owned());
     Err(format!("the threads are at {counts:?}, and {differs:?} is not what that makes of it"))
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use vellum_core::{Options, WriteTxnExt};
+    use vellum_mem::MemDatabase;
+
+    use super::*;
+
+    type State = BTreeMap<Vec<u8>, Vec<u8>>;
+
+    /// What so many transactions of each thread leave, step by step.
+    fn left_by(counts: [u64; THREADS]) -> State {
+        let mut state = State::new();
+        for (thread, count) in counts.into_iter().enumerate() {
+            for n in 1..=count {
+                if n > SLOTS / 2 {
+                    state.remove(&slot_key(thread, n - SLOTS / 2));
+                }
+                state.insert(slot_key(thread, n), slot_value(thread, n));
+                state.insert(count_key(thread), n.to_string().into_bytes());
+            }
+        }
+        let all: u64 = counts.iter().sum();
+        if all > 0 {
+            state.insert(b"all".to_vec(), all.to_string().into_bytes());
+        }
+        state
+    }
+
+    #[test]
+    fn only_what_whole_transactions_leave_is_consistent() {
+        for counts in [[0; THREADS], [1, 0, 2], [0, 12, 13], [24, 25, 60]] {
+            let state = left_by(counts);
+            assert_eq!(consistent(&state), Ok(counts));
+            for key in state.keys() {
+                let mut spoilt = state.clone();
+                let value = spoilt.remove(key).unwrap();
+                assert!(consistent(&spoilt).is_err(), "without {key:?}");
+                spoilt.insert(key.clone(), [&value[..], b"0"].concat());
+                assert!(consistent(&spoilt).is_err(), "with another {key:?}");
+            }
+            let mut more = state.clone();
+            more.insert(b"more".to_vec(), Vec::new());
+            let wrong = consistent(&more).unwrap_err();
+            assert!(wrong.ends_with("\"more\") is not what that makes of it"), "{wrong}");
+        }
+        let mut apart = left_by([1, 2, 3]);
+        apart.insert(b"all".to_vec(), b"5".to_vec());
+        let wrong = consistent(&apart).unwrap_err();
+        assert_eq!(wrong, "the threads are at [1, 2, 3], and together at 5");
+    }
+
+    /// A database that is open already.
+    struct Held(MemDatabase);
+
+    impl Subject for Held {
+        type Connection = MemDatabase;
+
+        fn open(&self, _dir: &Path, _options: &Options) -> Result<MemDatabase> {
+            Ok(self.0.clone())
+        }
+    }
+
+    fn put(db: &MemDatabase, state: &State) {
+        db.transact(|txn| {
+            txn.delete_range(KeyRange::all())?;
+            state.iter().try_for_each(|(key, value)| txn.put(key, value.clone()))
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn threads_are_between_what_they_were_told_and_what_they_tried() {
+        let judged = |reach: [(u64, u64); THREADS]| {
+            let db = vellum_mem::open(Options::new()).unwrap();
+            put(&db, &left_by([3, 0, 5]));
+            let reach = reach.map(|(acked, tried)| Reach { begun: 0, acked, tried });
+            judge(&Held(db), Path::new(""), &reach)
+        };
+        for fine in [[(3, 3), (0, 0), (5, 5)], [(2, 3), (0, 1), (4, 6)], [(3, 0), (0, 0), (5, 0)]] {
+            assert_eq!(judged(fine), Ok([3, 0, 5]));
+        }
+        let wrong = judged([(4, 4), (0, 0), (5, 5)]).unwrap_err();
+        assert_eq!(wrong, "thread 0 is at 3; it was told 4, and tried 4");
+        let wrong = judged([(3, 3), (0, 0), (4, 4)]).unwrap_err();
+        assert_eq!(wrong, "thread 2 is at 5; it was told 4, and tried 4");
+    }
+
+    #[test]
+    fn versions_are_consistent_too() {
+        let db = vellum_mem::open(Options::new()).unwrap();
+        let mut torn = left_by([1, 1, 1]);
+        torn.remove(&count_key(1));
+        put(&db, &torn);
+        db.save_version().unwrap();
+        put(&db, &left_by([2, 2, 2]));
+        let wrong = judge(&Held(db), Path::new(""), &[Reach::at(2); THREADS]).unwrap_err();
+        assert!(wrong.starts_with("version 1: the threads are at [1, 0, 1]"), "{wrong}");
+    }
+}

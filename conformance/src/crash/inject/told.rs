@@ -100,3 +100,44 @@ fn end(child: &mut Child) {
     let _ = Command::new("kill").args(["-9", "--", &group]).status();
     let _ = child.wait();
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crash::ledger::Ledger;
+
+    #[test]
+    fn what_a_child_said_is_read_from_its_own_lines() {
+        let told = Told::read(
+            "test is running @@ try 1\n@@ ack 1 5\n@@ try 2\n@@ ack 2 9\n@@ try 3\n@@ ack 3 0\n\
+             @@ try 4\nack 9 99\n@@ err 4 CommitUnknown it broke\n@@ err 5 Io again\n\
+             @@ after Poisoned\n@@ wrong key a\n",
+        );
+        assert_eq!((told.acked, told.tried, told.ts), (3, 4, 9));
+        assert_eq!(told.error, Some((4, "CommitUnknown".to_owned())));
+        assert_eq!(told.after.as_deref(), Some("Poisoned"));
+        assert_eq!(told.wrong.as_deref(), Some("wrong key a"));
+        let last = "err 4 CommitUnknown it broke; err 5 Io again; after Poisoned; wrong key a; ";
+        assert_eq!(told.last, last);
+    }
+
+    /// What failed for certain is not there; what may have happened may be.
+    #[test]
+    fn a_step_that_failed_is_there_only_if_its_outcome_is_unknown() {
+        let ledger =
+            Ledger { steps: vec![Step::Sync, Step::Reopen, Step::Save], ..Ledger::new(1, 0) };
+        let known = |acked, tried, failed: Option<usize>, is_unknown| {
+            let error = failed.map(|n| (n, "Io".to_owned()));
+            let told = Told { acked, tried, ts: 4, error, ..Told::default() };
+            let known = told.known(&ledger, is_unknown);
+            assert_eq!(known.ts, 4);
+            (known.at_least, known.at_most)
+        };
+        assert_eq!(known(2, 3, None, false), (2, 3), "it died within a step");
+        assert_eq!(known(2, 3, Some(3), false), (2, 2), "denied");
+        assert_eq!(known(2, 3, Some(3), true), (2, 3), "unknown");
+        assert_eq!(known(1, 2, Some(2), false), (1, 2), "a reopening changes nothing");
+        assert_eq!(known(0, 0, Some(1), false), (0, 0), "it did not open");
+        assert_eq!(known(3, 1, None, false), (3, 3), "never below what was acknowledged");
+    }
+}
