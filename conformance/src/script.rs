@@ -441,3 +441,6 @@ impl<C: Connection> Runner for Stage<C> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;
