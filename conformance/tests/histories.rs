@@ -25,6 +25,8 @@ mod edges;
 mod outside;
 #[path = "histories/recorded.rs"]
 mod recorded;
+#[path = "histories/stories.rs"]
+mod stories;
 #[path = "histories/ticks.rs"]
 mod ticks;
 

@@ -8,24 +8,24 @@ use vellum_core::{Isolation, KeyRange, Timestamp};
 use super::edges::{get, put};
 
 /// What a transaction did, and how it ended.
-type Deeds = (Vec<Op>, Outcome);
+pub(crate) type Deeds = (Vec<Op>, Outcome);
 
 /// An anomaly, the deeds of the two, the second's snapshot before them; who has a
 /// part in it, and a reason that the story gives.
-type Case = (Class, Deeds, (u64, Deeds), &'static [usize], &'static str);
+pub(crate) type Case = (Class, Deeds, (u64, Deeds), &'static [usize], &'static str);
 
-fn nothing_in(range: KeyRange) -> Op {
+pub(crate) fn nothing_in(range: KeyRange) -> Op {
     let (front, back) = (Vec::new(), Vec::new());
     Op::Range(RangeRead { range, front, back, ended: true, validated: true })
 }
 
-fn at(ts: u64) -> Outcome {
+pub(crate) fn at(ts: u64) -> Outcome {
     Outcome::Committed(Timestamp::new(ts))
 }
 
 /// Two transactions that were open at once, from the state `x` = 0 at @0, with the
 /// snapshots given. The first may have committed before the second took its own.
-fn together(txns: [(u64, Deeds); 2]) -> History {
+pub(crate) fn together(txns: [(u64, Deeds); 2]) -> History {
     let state = State { items: vec![("x".into(), "0".into())], ..State::default() };
     let mut history = History { states: vec![state], ..History::default() };
     let spans = [(Span::new(0, 1), Span::new(2, 99)), (Span::new(0, 50), Span::new(60, 99))];
@@ -48,15 +48,15 @@ fn together(txns: [(u64, Deeds); 2]) -> History {
     history
 }
 
-#[test]
-fn anomalies_have_their_names_their_transactions_and_their_reasons() {
+/// One of each class that two transactions can have.
+pub(crate) fn of_each_class() -> Vec<Case> {
     use Class::{
         FutureRead, G1a, G1b, G1c, G2, G2Item, GSingle, Garbage, Internal, LostUpdate,
         MissedConflict, StaleRead,
     };
     let zero = || get("x", Some("0"));
     let writes_both = || (vec![put("x", "1"), put("y", "1")], at(1));
-    let cases: Vec<Case> = vec![
+    vec![
         (
             LostUpdate,
             (vec![zero(), put("x", "1")], at(1)),
@@ -141,8 +141,12 @@ fn anomalies_have_their_names_their_transactions_and_their_reasons() {
             &[1],
             "the state of its snapshot, at 0, holds",
         ),
-    ];
-    for (class, first, second, who, why) in cases {
+    ]
+}
+
+#[test]
+fn anomalies_have_their_names_their_transactions_and_their_reasons() {
+    for (class, first, second, who, why) in of_each_class() {
         let history = together([(0, first), second]);
         let anomaly = check(&history).expect_err("it is none");
         assert_eq!(anomaly.class(), class, "{anomaly}");

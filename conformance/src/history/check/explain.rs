@@ -47,7 +47,16 @@ pub(super) fn explain(history: &History, line: &Timeline<'_>, fault: &Fault<'_>)
             let when = if *of_commit { "just before its commit" } else { "of its snapshot" };
             let holds = expected.map_or_else(
                 || "nothing: nobody had written it".into(),
-                |w| format!("{}, by {} at {}", value(w.value), name(history, w.by), w.ts),
+                |w| {
+                    let by = name(history, w.by);
+                    // Events have their timestamp in their name.
+                    let at = if let Writer::Event(_) = w.by {
+                        String::new()
+                    } else {
+                        format!(" at {}", w.ts)
+                    };
+                    format!("{}, by {by}{at}", value(w.value))
+                },
             );
             let why = format!(
                 "operation {op} of T{t} read {} = {}, but the state {when}, at {at}, holds {holds}",
