@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use lsm_place::LsmPlace;
 use map_place::MapPlace;
@@ -33,6 +34,13 @@ struct Row {
     by: Vec<&'static str>,
 }
 
+/// Little, but a sound backend is waited for: what a busy machine delays is no failure.
+fn patient() -> Effort {
+    let mut effort = Effort::small();
+    effort.patience = Duration::from_secs(30);
+    effort
+}
+
 /// Whether this case is to be asked.
 fn is_asked<X>(case: &Case<X>) -> bool {
     only().is_none_or(|word| case.name.contains(&word))
@@ -44,11 +52,10 @@ fn only() -> Option<String> {
 
 /// The cases that reject the backend of `factory`. Heavy ones are asked only
 /// if no other does.
-fn rejected_by<F: Factory>(factory: impl Fn() -> F) -> Vec<&'static str> {
+fn rejected_by<F: Factory>(effort: Effort, factory: impl Fn() -> F) -> Vec<&'static str> {
     let mut all = cases::<F>();
     all.retain(is_asked);
-    let fails =
-        |case: &&Case<Ctx<F>>| matches!(run(case, factory(), Effort::small()), Outcome::Failed(_));
+    let fails = |case: &&Case<Ctx<F>>| matches!(run(case, factory(), effort), Outcome::Failed(_));
     let by: Vec<_> = all.iter().filter(|c| !c.is_heavy()).filter(fails).map(|c| c.name).collect();
     if !by.is_empty() {
         return by;
@@ -80,13 +87,17 @@ fn row(n: usize) -> Option<Row> {
         let by = match fault {
             // A map has no lock to break.
             Fault::OpensTwice => rejected_by_those_of("D5", || Broken::new(LsmPlace::new(), fault)),
-            _ => rejected_by(|| Broken::new(OverStore(MapPlace::default()), fault)),
+            _ => {
+                rejected_by(Effort::small(), || Broken::new(OverStore(MapPlace::default()), fault))
+            }
         };
         return Some(Row { fault: format!("{fault:?}"), what: fault.what(), by });
     }
     let &fault = StoreFault::ALL.get(n - Fault::ALL.len())?;
     let mut by = stores_rejected_by(|| BrokenStores::new(MapPlace::default(), fault));
-    by.extend(rejected_by(|| OverStore(BrokenStores::new(MapPlace::default(), fault))));
+    by.extend(rejected_by(Effort::small(), || {
+        OverStore(BrokenStores::new(MapPlace::default(), fault))
+    }));
     Some(Row { fault: format!("store: {fault:?}"), what: fault.what(), by })
 }
 
@@ -94,7 +105,7 @@ fn row(n: usize) -> Option<Row> {
 fn every_broken_backend_is_rejected_by_a_named_case() {
     // Cases fail here by the hundred, and some by a panic: that is the point.
     std::panic::set_hook(Box::new(|_| {}));
-    let mut sound = rejected_by(|| OverStore(MapPlace::default()));
+    let mut sound = rejected_by(patient(), || OverStore(MapPlace::default()));
     sound.extend(stores_rejected_by(MapPlace::default));
     let (next, rows) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     thread::scope(|threads| {
@@ -130,12 +141,21 @@ fn every_broken_backend_is_rejected_by_a_named_case() {
 /// Which broken backends each case rejected when the record was written.
 const RECORD: &str = include_str!("broken_backends/rejected.txt");
 
+/// Cases whose threads race: what they reject is not always the same. Nor is it for
+/// heavy ones, which are asked only where no other rejects a backend.
+const RACES: [&str; 2] = [
+    "c2_watcher_is_never_woken_before_the_commit_is_visible",
+    "l2_nothing_hangs_when_it_closes_under_load",
+];
+
 /// A case must still reject what it did: another may cover for it in the table, until
 /// that one goes blind as well. That it rejects more is no harm.
 fn compare_with_the_record(rows: &[&Row]) {
+    let heavy = cases::<OverStore<MapPlace>>().into_iter().filter(|case| case.is_heavy());
+    let unsteady: Vec<_> = heavy.map(|case| case.name).chain(RACES).collect();
     let mut now: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     for Row { fault, by, .. } in rows {
-        for case in by {
+        for case in by.iter().filter(|case| !unsteady.contains(case)) {
             now.entry(case).or_default().insert(fault.replace(": ", ":"));
         }
     }
@@ -188,5 +208,7 @@ fn print(rows: &[&Row]) {
     let (of_stores, cases) =
         (store_cases::<MapPlace>().len(), cases::<OverStore<MapPlace>>().len());
     println!("\n{} broken backends, {cases} cases and {of_stores} of bare stores", rows.len());
-    println!("light cases that reject none of them: {:?}", idle(rows));
+    if only().is_none() {
+        println!("light cases that reject none of them: {:?}", idle(rows));
+    }
 }
