@@ -98,6 +98,9 @@ fn histories_of_the_lsm_backend_are_serializable() {
 /// the rejection is asserted.
 const REJECTED: &[Fault] = &[
     Fault::DirtyRead,
+    Fault::WriterDirtyRead,
+    Fault::WriterReadsLatest,
+    Fault::WriterRangesReadLatest,
     Fault::ReadsLatest,
     Fault::RangeReadsLatest,
     Fault::StaleRead,

@@ -51,6 +51,8 @@ const BEYOND: &[Fault] = &[
     Fault::UncommittedAfterReopen,
     Fault::MetadataLostAfterReopen,
     Fault::OpensTwice,
+    Fault::UnknownLosesOld,
+    Fault::HistoryShort,
 ];
 
 /// Whether a case of the model rejects it.

@@ -97,6 +97,9 @@ fn interleavings_through_the_erased_type_are_the_same() {
 /// sees, observes and conflicts with, and with versions among transactions.
 const FAULTS: &[Fault] = &[
     Fault::DirtyRead,
+    Fault::WriterDirtyRead,
+    Fault::WriterReadsLatest,
+    Fault::WriterRangesReadLatest,
     Fault::ReadsLatest,
     Fault::RangeReadsLatest,
     Fault::StaleRead,

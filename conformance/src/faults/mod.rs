@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use vellum_core::{Bytes, Connection, Options, Result, WriteTxn};
+use vellum_core::{Bytes, Connection, History, Options, Result, WriteTxn};
 
 use crate::{Capabilities, Factory, Failures};
 
@@ -162,6 +162,11 @@ faults! {
     VersionsLostAfterReopen "versions are gone after reopening";
     MetadataLostAfterReopen "metadata is gone after reopening";
     OpensTwice "a database that is open can be opened again";
+    WriterReadsLatest "a later commit shows in an open writer's gets";
+    WriterRangesReadLatest "a later commit shows in an open writer's ranges";
+    WriterDirtyRead "a writer sees what another open one wrote";
+    UnknownLosesOld "after an unknown outcome what stood there before is gone";
+    HistoryShort "one commit less of the history is kept than was asked for";
 }
 
 faults! {
@@ -301,7 +306,7 @@ impl<F: Factory> Broken<F> {
         };
         match self.fault {
             Fault::TornAfterReopen => write(last.into_iter().skip(1).collect()),
-            Fault::LosesLastAfterReopen => write(last),
+            Fault::LosesLastAfterReopen | Fault::UnknownLosesOld => write(last),
             Fault::UncommittedAfterReopen => write(dirty.into_iter().collect()),
             Fault::TimestampsRestart => {
                 self.shared.lock().timestamps_from = db.begin_read()?.read_ts().get();
@@ -330,7 +335,11 @@ impl<F: Factory> Factory for Broken<F> {
                 return Ok(self.wrap(db.clone()));
             }
         }
-        let db = self.factory.open(options)?;
+        let mut options = *options;
+        if let (Fault::HistoryShort, History::Commits(n)) = (self.fault, options.history) {
+            options = options.history(History::Commits(n.saturating_sub(1)));
+        }
+        let db = self.factory.open(&options)?;
         let again = {
             let mut state = self.shared.lock();
             state.opened += 1;
@@ -339,7 +348,7 @@ impl<F: Factory> Factory for Broken<F> {
             if self.fault == Fault::OpensTwice {
                 state.open = Some(db.clone());
             }
-            state.opened > 1
+            state.opened > 1 || self.fault == Fault::UnknownLosesOld
         };
         if again {
             self.tamper(&db)?;

@@ -109,7 +109,10 @@ impl<C: Connection> BrokenWrite<C> {
 
     fn note(&mut self, key: &[u8], value: Option<Bytes>) {
         let key = Bytes::copy_from_slice(key);
-        if matches!(self.fault, Fault::DirtyRead | Fault::UncommittedAfterReopen) {
+        if matches!(
+            self.fault,
+            Fault::DirtyRead | Fault::WriterDirtyRead | Fault::UncommittedAfterReopen
+        ) {
             self.shared.lock().dirty.insert(key.clone(), value.clone());
         }
         if value.is_some() && self.writes.get(&key) == Some(&None) {
@@ -135,6 +138,14 @@ impl<C: Connection> BrokenWrite<C> {
                     txn.snapshot_reads().range(range).flatten().collect();
                 let deleted = |key: &Bytes| self.writes.get(key) == Some(&None);
                 items.extend(base.range(range).flatten().filter(|(key, _)| deleted(key)));
+                items.into_iter().map(Ok).collect()
+            }
+            (Fault::WriterRangesReadLatest, _) => {
+                let latest = self.db.begin_read().map(|txn| txn.range(range).flatten().collect());
+                let mut items: BTreeMap<Bytes, Bytes> = latest.unwrap_or_default();
+                items.retain(|key, _| !self.writes.contains_key(key));
+                let own = self.writes.iter().filter(|(key, _)| range.contains(key));
+                items.extend(own.filter_map(|(key, value)| Some((key.clone(), value.clone()?))));
                 items.into_iter().map(Ok).collect()
             }
             (Fault::RewrittenKeyTwice, _) => {
@@ -182,6 +193,15 @@ impl<C: Connection> ReadTxn for BrokenWrite<C> {
             (Fault::OwnDeleteShown, Some(base)) if self.writes.get(key) == Some(&None) => {
                 return base.get(key);
             }
+            (Fault::WriterReadsLatest, _) if !self.writes.contains_key(key) => {
+                txn.get(key)?;
+                return self.db.begin_read()?.get(key);
+            }
+            (Fault::WriterDirtyRead, _) if !self.writes.contains_key(key) => {
+                let dirty = self.shared.lock().dirty.get(key).cloned();
+                let seen = txn.get(key)?;
+                return Ok(dirty.unwrap_or(seen));
+            }
             (Fault::OwnReadTracked, _) if self.writes.contains_key(key) => {
                 // A range observes the key though the transaction wrote it.
                 txn.range(KeyRange::key(key)).for_each(drop);
@@ -204,6 +224,7 @@ impl<C: Connection> ReadTxn for BrokenWrite<C> {
             | Fault::UnadvancedRangeObserves
             | Fault::OwnWritesMissingInRanges
             | Fault::OwnDeleteShown
+            | Fault::WriterRangesReadLatest
             | Fault::RewrittenKeyTwice => {
                 BrokenRange::tracked(txn, self.untracked(txn, &range), self.fault, range)
             }
@@ -293,6 +314,10 @@ impl<C: Connection> WriteTxn for BrokenWrite<C> {
         let outcome = txn.commit();
         self.forget_dirty();
         let kind = outcome.as_ref().err().map(Error::kind);
+        if self.fault == Fault::UnknownLosesOld && kind == Some(ErrorKind::CommitUnknown) {
+            let gone = std::mem::take(&mut self.writes).into_keys().map(|key| (key, None));
+            self.shared.lock().last_commit = gone.collect();
+        }
         match (self.fault, kind) {
             (Fault::FailedCommitApplies, Some(ErrorKind::Conflict)) => {
                 let blind = TxnOptions::new().write_conflicts(WriteConflicts::Ignore);
