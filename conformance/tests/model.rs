@@ -53,6 +53,10 @@ const BEYOND: &[Fault] = &[
     Fault::OpensTwice,
     Fault::UnknownLosesOld,
     Fault::HistoryShort,
+    Fault::LimitNamedAlone,
+    Fault::StatsNoBytes,
+    Fault::StatsNoCommits,
+    Fault::ClosedMisnamed,
 ];
 
 /// Whether a case of the model rejects it.

@@ -165,6 +165,7 @@ const FAULTS: &[Fault] = &[
     Fault::RevertAmongWriters,
     Fault::RevertTimestampEarly,
     Fault::RestoreDropsVersions,
+    Fault::RestoreTimestampEarly,
 ];
 
 /// The first section that rejects it, and how.

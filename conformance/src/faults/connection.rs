@@ -191,6 +191,9 @@ impl<C: Connection> Connection for BrokenConnection<C> {
         let base = if needs_base { Some(self.db.begin_read()?) } else { None };
         let mut txn = match (self.fault, self.db.begin_write_with(&o)) {
             (_, Ok(txn)) => txn,
+            (Fault::ClosedMisnamed, Err(e)) if e.kind() == ErrorKind::Closed => {
+                return Err(Error::new(ErrorKind::Io, "something stood in the way"));
+            }
             (_, Err(e)) => return Err(e),
         };
         if self.fault == Fault::FalseConflict {
@@ -315,7 +318,7 @@ impl<C: Connection> Connection for BrokenConnection<C> {
         if self.fault == Fault::RestoreDropsVersions {
             self.db.delete_versions(&self.versions_above(version)?)?;
         }
-        Ok(info)
+        Ok(if self.fault == Fault::RestoreTimestampEarly { early(info) } else { info })
     }
 
     fn diff(&self, from: At, to: At, range: KeyRange) -> Result<Diff> {
@@ -400,6 +403,11 @@ impl<C: Connection> Connection for BrokenConnection<C> {
 
     fn stats(&self) -> Result<Stats> {
         let mut stats = self.db.stats()?;
+        match self.fault {
+            Fault::StatsNoBytes => stats.window_bytes = 0,
+            Fault::StatsNoCommits => stats.commits = 0,
+            _ => {}
+        }
         if self.fault == Fault::StatsLeak {
             stats.window_commits = usize::try_from(stats.commits).unwrap_or(usize::MAX);
             stats.open_snapshots += stats.window_commits;

@@ -166,6 +166,11 @@ faults! {
     WriterRangesReadLatest "a later commit shows in an open writer's ranges";
     WriterDirtyRead "a writer sees what another open one wrote";
     UnknownLosesOld "after an unknown outcome what stood there before is gone";
+    RestoreTimestampEarly "restore reports the timestamp before its own";
+    LimitNamedAlone "an error about a long key does not say how long it was";
+    StatsNoBytes "statistics count no bytes of conflict tracking";
+    StatsNoCommits "statistics count no commits";
+    ClosedMisnamed "a transaction begun after close is an i/o error";
     HistoryShort "one commit less of the history is kept than was asked for";
 }
 

@@ -252,6 +252,11 @@ impl<C: Connection> WriteTxn for BrokenWrite<C> {
             Ok(()) => self.note(key, Some(value)),
             Err(e) => self.called_out_of_limits |= e.kind() == ErrorKind::Invalid,
         }
+        if self.fault == Fault::LimitNamedAlone && put.is_err() {
+            let limit =
+                format!("at most {} and {}", vellum_core::MAX_KEY_LEN, vellum_core::MAX_VALUE_LEN);
+            return put.map_err(|e| Error::new(e.kind(), limit));
+        }
         put
     }
 
