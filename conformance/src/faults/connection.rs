@@ -50,8 +50,10 @@ impl<C: Connection> BrokenVersions<C> {
     fn all(&self) -> Vec<VersionInfo> {
         let live = (self.fault == Fault::VersionSetLive).then(|| self.db.versions().ok()).flatten();
         let mut all: Vec<_> = live.as_ref().unwrap_or(&self.set).iter().collect();
+        let first = all.first().map(|v| v.commit_ts);
         for info in &mut all {
             match self.fault {
+                Fault::VersionTimestampsEqual => info.commit_ts = first.unwrap_or(info.commit_ts),
                 Fault::MetadataLost => info.metadata = Metadata::new(),
                 Fault::MetadataLostAfterReopen if self.after_reopen => {
                     info.metadata = Metadata::new();

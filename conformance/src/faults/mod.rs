@@ -171,6 +171,8 @@ faults! {
     StatsNoBytes "statistics count no bytes of conflict tracking";
     StatsNoCommits "statistics count no commits";
     ClosedMisnamed "a transaction begun after close is an i/o error";
+    WriterTimestampEarly "a writer reports the timestamp before its snapshot's";
+    VersionTimestampsEqual "all versions of a set report the first one's timestamp";
     HistoryShort "one commit less of the history is kept than was asked for";
 }
 

@@ -177,6 +177,7 @@ impl<C: Connection> ReadTxn for BrokenWrite<C> {
 
     fn read_ts(&self) -> Timestamp {
         let ts = self.txn.as_ref().map_or(Timestamp::ZERO, ReadTxn::read_ts);
+        let ts = if self.fault == Fault::WriterTimestampEarly { ts.prev() } else { ts };
         timestamp(&self.shared, ts)
     }
 
