@@ -116,7 +116,10 @@ fn rejected() -> Vec<(String, History)> {
     add("a value as long as is told", with(empty(), vec![(0, read)]));
     let mut of_the_past = with(empty(), vec![both("1"), (1, (vec![zero()], Outcome::ReadOnly))]);
     of_the_past.txns[1].kind = TxnKind::ReadAsOf(Timestamp::new(1));
-    add("a reader of the past", of_the_past);
+    add("a reader of the past", of_the_past.clone());
+    // A circle that has no part in what was noticed first.
+    let ring = [skew("a", "b", 2), skew("b", "c", 3), skew("c", "a", 4)];
+    add("a reader of the past, and a circle", with(of_the_past, ring.into()));
 
     // One after the other in real time, with another in between.
     let nothing = || (0, vec![], Outcome::Discarded);
@@ -125,6 +128,11 @@ fn rejected() -> Vec<(String, History)> {
     let mut chain = serial(vec![first, nothing(), nothing(), late]);
     chain.txns[3].kind = TxnKind::Read;
     add("read too early in real time", chain);
+    let nothing = || (1, vec![], Outcome::Discarded);
+    let first = (0, vec![put("x", "1")], at(1));
+    let mut chain = serial(vec![first, nothing(), nothing(), (1, vec![zero()], Outcome::ReadOnly)]);
+    chain.txns[3].kind = TxnKind::Read;
+    add("an old value, long after the new one", chain);
     all
 }
 
