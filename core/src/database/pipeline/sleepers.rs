@@ -64,8 +64,9 @@ struct Sleeper {
 pub(super) struct Woken(Vec<Thread>);
 
 impl Sleepers {
-    /// The calling thread is about to sleep until `ts` is decided. It may be
-    /// here already, where it was woken by something else.
+    /// The calling thread is about to park until `ts` is decided. It may be
+    /// here already: a thread is also woken by what has nothing to do with this, and
+    /// a wake may come late and find it elsewhere. So whoever parks looks again.
     pub(super) fn add(&mut self, ts: Timestamp, may_lead: bool) {
         let thread = current();
         self.0.retain(|sleeper| sleeper.thread.id() != thread.id());
