@@ -88,14 +88,15 @@ fn merge(text: &str, figures: &[Figure]) -> Option<String> {
     let (before, table) = lines.split_at_checked(head + 2)?;
     let rows = table.iter().take_while(|line| line.starts_with("| ")).count();
     let (table, after) = table.split_at_checked(rows)?;
-    let mut rows: Vec<Figure> = table.iter().filter_map(|line| Figure::parse(line)).collect();
+    // Rows of others stay as they are, to the letter: some are written by hand.
+    let mut rows: Vec<String> = table.iter().map(|line| (*line).to_owned()).collect();
     for figure in figures {
-        match rows.iter_mut().find(|row| row.is_of(figure)) {
-            Some(row) => row.clone_from(figure),
-            None => rows.push(figure.clone()),
+        let is_its = |row: &&mut String| Figure::parse(row).is_some_and(|row| row.is_of(figure));
+        match rows.iter_mut().find(is_its) {
+            Some(row) => *row = figure.to_string(),
+            None => rows.push(figure.to_string()),
         }
     }
-    let rows: Vec<String> = rows.iter().map(ToString::to_string).collect();
     let lines = before.iter().copied();
     let lines = lines.chain(rows.iter().map(String::as_str)).chain(after.iter().copied());
     Some(lines.map(|line| format!("{line}\n")).collect())
@@ -135,6 +136,15 @@ mod tests {
         let reached: Vec<_> = reached.iter().skip(1).map(|f| f.reached.as_str()).collect();
         assert_eq!(reached, ["30", "2", "4"]);
         assert!(twice.starts_with("# Title\n") && twice.ends_with("\n\nThe end.\n"));
+    }
+
+    #[test]
+    fn rows_of_others_stay_as_they_are() {
+        let by_hand = "| mutants | core | 1 of 2 | 1 left | today | `a` for `b`, and again |";
+        let page = format!("{HEAD}\n|---|---|---|---|---|---|\n{by_hand}\n| a cell |\n");
+        let merged = merge(&page, &[figure("kills", "lsm", "1")]).unwrap();
+        let kills = figure("kills", "lsm", "1");
+        assert_eq!(merged, format!("{page}{kills}\n"));
     }
 
     #[test]
