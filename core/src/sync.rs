@@ -9,14 +9,14 @@ use std::sync::{self, RwLockReadGuard, RwLockWriteGuard};
 #[cfg(not(loom))]
 pub(crate) use std::sync::{MutexGuard, atomic};
 #[cfg(not(loom))]
-pub(crate) use std::thread::{Thread, current, park};
+pub(crate) use std::thread::{Thread, ThreadId, current, park};
 
 #[cfg(loom)]
 use loom::sync::{self, RwLockReadGuard, RwLockWriteGuard};
 #[cfg(loom)]
 pub(crate) use loom::sync::{MutexGuard, atomic};
 #[cfg(loom)]
-pub(crate) use loom::thread::{Thread, current, park};
+pub(crate) use loom::thread::{Thread, ThreadId, current, park};
 
 use std::sync::PoisonError;
 

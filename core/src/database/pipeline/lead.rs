@@ -175,6 +175,7 @@ impl<S: Store> Inner<S> {
                 .then(|| self.watermark.open_writers());
             state = pipeline.lock();
             state.decided = last;
+            debug_assert!(state.decided >= ts, "the leader's own commit was in its first group");
             pipeline.head.decided.store(last.get(), Ordering::SeqCst);
             // The head is at `last`: a writer that these two do not count
             // reads there or above.

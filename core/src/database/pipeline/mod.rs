@@ -69,8 +69,8 @@ const RETIRE_COMMITS: usize = 4 * UPKEEP_COMMITS;
 #[derive(Debug)]
 pub(super) struct Pipeline {
     state: Mutex<State>,
-    /// For who waits for no single commit: the gate opened, a leader stepped down,
-    /// or all failed.
+    /// For who waits for no single commit: `decided` grew, the gate opened, a leader
+    /// stepped down, or all failed.
     changed: Condvar,
     /// Where a leader waits for company.
     gathering: Gathering,

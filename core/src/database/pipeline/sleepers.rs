@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use crate::Timestamp;
 use crate::sync::atomic::{AtomicU32, Ordering};
-use crate::sync::{Thread, current, is_broken};
+use crate::sync::{Thread, ThreadId, current, is_broken};
 
 /// The fewest and the most looks. A model need not look twice.
 const LOOKS: (u32, u32) = if cfg!(loom) { (1, 1) } else { (64, 512) };
@@ -52,6 +52,8 @@ pub(super) struct Sleepers(Vec<Sleeper>);
 #[derive(Debug)]
 struct Sleeper {
     thread: Thread,
+    /// Its own: to look it up would fetch a line of each thread, under the lock.
+    id: ThreadId,
     /// The commit that it waits for.
     ts: Timestamp,
     /// Whether that is its own, so that it would lead.
@@ -69,8 +71,9 @@ impl Sleepers {
     /// a wake may come late and find it elsewhere. So whoever parks looks again.
     pub(super) fn add(&mut self, ts: Timestamp, may_lead: bool) {
         let thread = current();
-        self.0.retain(|sleeper| sleeper.thread.id() != thread.id());
-        self.0.push(Sleeper { thread, ts, may_lead });
+        let id = thread.id();
+        self.0.retain(|sleeper| sleeper.id != id);
+        self.0.push(Sleeper { thread, id, ts, may_lead });
     }
 
     /// Everything up to `decided` is.

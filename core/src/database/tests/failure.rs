@@ -5,7 +5,29 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use super::map_store::State;
 use super::*;
+
+/// What is applied waits until the lock that comes back is free, and then meets what
+/// was armed.
+fn open_held(
+    arm: impl FnOnce(&mut State),
+) -> Result<(Database<MapStore>, MapStore, Arc<Mutex<()>>)> {
+    let (db, store) = open()?;
+    let hold = Arc::new(Mutex::new(()));
+    let mut state = store.state();
+    state.hold_apply = Some(hold.clone());
+    arm(&mut state);
+    drop(state);
+    Ok((db, store, hold))
+}
+
+/// Until so many commits are decided.
+fn wait_for(db: &Database<MapStore>, commits: u64) {
+    while db.stats().unwrap().commits < commits {
+        thread::yield_now();
+    }
+}
 
 #[test]
 fn failed_apply_is_unknown_to_its_group_and_poisons_the_rest() -> TestResult {
@@ -20,13 +42,9 @@ fn failed_apply_is_unknown_to_its_group_and_poisons_the_rest() -> TestResult {
     }
     thread::scope(|scope| {
         let leader = scope.spawn(|| put(&db, "a", "2"));
-        while db.stats().unwrap().commits < 2 {
-            thread::yield_now();
-        }
+        wait_for(&db, 2);
         let follower = scope.spawn(|| put(&db, "b", "2"));
-        while db.stats().unwrap().commits < 3 {
-            thread::yield_now();
-        }
+        wait_for(&db, 3);
         drop(held);
         assert_eq!(kind(leader.join().unwrap()), Some(ErrorKind::CommitUnknown));
         assert_eq!(kind(follower.join().unwrap()), Some(ErrorKind::Poisoned));
@@ -61,23 +79,15 @@ fn failed_sync_is_unknown_and_poisons() -> TestResult {
 /// Found by model checking: the leader's own commit was called refused.
 #[test]
 fn leader_whose_second_group_fails_keeps_its_own_commit() -> TestResult {
-    let (db, store) = open()?;
-    let hold = Arc::new(Mutex::new(()));
-    let held = hold.lock().unwrap();
-    {
-        let mut state = store.state();
-        state.hold_apply = Some(hold.clone());
+    let (db, _, hold) = open_held(|state| {
         (state.fail_apply, state.good_groups) = (Some(ErrorKind::CommitUnknown), 1);
-    }
+    })?;
+    let held = hold.lock().unwrap();
     thread::scope(|scope| {
         let leader = scope.spawn(|| put(&db, "a", "1"));
-        while db.stats().unwrap().commits < 1 {
-            thread::yield_now();
-        }
+        wait_for(&db, 1);
         let follower = scope.spawn(|| put(&db, "b", "1"));
-        while db.stats().unwrap().commits < 2 {
-            thread::yield_now();
-        }
+        wait_for(&db, 2);
         drop(held);
         assert_eq!(leader.join().unwrap().unwrap(), Timestamp::new(1));
         assert_eq!(kind(follower.join().unwrap()), Some(ErrorKind::CommitUnknown));
@@ -91,23 +101,13 @@ fn leader_whose_second_group_fails_keeps_its_own_commit() -> TestResult {
 /// then applied.
 #[test]
 fn commit_that_waits_while_the_fsync_fails_is_refused_and_not_applied() -> TestResult {
-    let (db, store) = open()?;
-    let hold = Arc::new(Mutex::new(()));
+    let (db, store, hold) = open_held(|state| state.fail_sync = true)?;
     let held = hold.lock().unwrap();
-    {
-        let mut state = store.state();
-        state.hold_apply = Some(hold.clone());
-        state.fail_sync = true;
-    }
     thread::scope(|scope| {
         let leader = scope.spawn(|| put(&db, "a", "1"));
-        while db.stats().unwrap().commits < 1 {
-            thread::yield_now();
-        }
+        wait_for(&db, 1);
         let follower = scope.spawn(|| put(&db, "b", "1"));
-        while db.stats().unwrap().commits < 2 {
-            thread::yield_now();
-        }
+        wait_for(&db, 2);
         assert_eq!(kind(db.sync()), Some(ErrorKind::CommitUnknown));
         assert_eq!(kind(follower.join().unwrap()), Some(ErrorKind::Poisoned));
         drop(held);
@@ -133,9 +133,7 @@ fn leader_that_is_refused_while_it_gathers_says_so_and_applies_nothing() -> Test
     thread::scope(|scope| {
         let leader = scope.spawn(|| put_as(&db, b"a", Durability::Sync));
         // It has the lock until it waits for company.
-        while db.stats().unwrap().commits < 1 {
-            thread::yield_now();
-        }
+        wait_for(&db, 1);
         assert_eq!(kind(db.sync()), Some(ErrorKind::CommitUnknown));
         assert_eq!(kind(leader.join().unwrap()), Some(ErrorKind::Poisoned));
     });
@@ -146,24 +144,14 @@ fn leader_that_is_refused_while_it_gathers_says_so_and_applies_nothing() -> Test
 
 #[test]
 fn leader_that_gathers_for_others_when_all_is_refused_keeps_its_own_commit() -> TestResult {
-    let (db, store) = open()?;
-    let hold = Arc::new(Mutex::new(()));
+    let (db, store, hold) = open_held(|state| state.fail_sync = true)?;
     let held = hold.lock().unwrap();
-    {
-        let mut state = store.state();
-        state.hold_apply = Some(hold.clone());
-        state.fail_sync = true;
-    }
     db.0.pipeline.expect_company(3);
     thread::scope(|scope| {
         let leader = scope.spawn(|| put_as(&db, b"a", Durability::Buffered));
-        while db.stats().unwrap().commits < 1 {
-            thread::yield_now();
-        }
+        wait_for(&db, 1);
         let follower = scope.spawn(|| put_as(&db, b"b", Durability::Sync));
-        while db.stats().unwrap().commits < 2 {
-            thread::yield_now();
-        }
+        wait_for(&db, 2);
         drop(held);
         while db.0.pipeline.decided() < Timestamp::new(1) {
             thread::yield_now();
@@ -189,19 +177,11 @@ fn store_that_panics_in_apply_wedges_nobody() -> TestResult {
 
 #[test]
 fn who_waits_for_a_commit_that_fails_does_not_wait_for_ever() -> TestResult {
-    let (db, store) = open()?;
-    let hold = Arc::new(Mutex::new(()));
+    let (db, _store, hold) = open_held(|state| state.fail_apply = Some(ErrorKind::Io))?;
     let held = hold.lock().unwrap();
-    {
-        let mut state = store.state();
-        state.hold_apply = Some(hold.clone());
-        state.fail_apply = Some(ErrorKind::Io);
-    }
     thread::scope(|scope| {
         let commit = scope.spawn(|| put(&db, "a", "1"));
-        while db.stats().unwrap().commits < 1 {
-            thread::yield_now();
-        }
+        wait_for(&db, 1);
         let mut rival = db.begin_write().unwrap();
         rival.put(b"a", "2").unwrap();
         // Conflicts with the commit, and waits to see what becomes of it.
@@ -287,9 +267,7 @@ fn close_waits_for_what_was_decided() -> TestResult {
     store.state().hold_apply = Some(hold.clone());
     thread::scope(|scope| {
         let commit = scope.spawn(|| put(&db, "a", "1"));
-        while db.stats().unwrap().commits < 1 {
-            thread::yield_now();
-        }
+        wait_for(&db, 1);
         let close = scope.spawn(|| db.close());
         while db.stats().is_ok() {
             thread::yield_now();
