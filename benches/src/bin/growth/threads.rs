@@ -22,7 +22,7 @@ pub(crate) fn measure(subject: &Subject, threads: u64, point: &mut Point) -> Res
             value.map(drop).ok_or_else(|| "a record is missing".into())
         })?;
         rate(point, "read-modify-write", threads, |rng| change(&db, rng.below(RECORDS), rng))?;
-        rate(point, "read-modify-write of 100 hot keys", threads, |rng| {
+        rate(point, "the same on 100 hot keys", threads, |rng| {
             change(&db, rng.below(HOT), rng)
         })?;
         rate(point, "4 puts", threads, |rng| put4(&db, Durability::Buffered, rng))?;
