@@ -99,7 +99,8 @@ impl Builder {
     }
 
     /// Sets how much a keyspace gathers in memory before it writes a table, in
-    /// bytes. Default: 64 MiB.
+    /// bytes, until the database is closed: another opening may have another.
+    /// Default: 64 MiB.
     pub fn memtable_bytes(mut self, bytes: u64) -> Self {
         self.tuning.memtable_bytes = bytes.max(1);
         self
@@ -169,7 +170,7 @@ impl Builder {
         horizon.write(0)?;
         horizon.sync()?;
         let group = keyspaces.group()?;
-        LsmStore::new(keyspaces, directory, horizon, group, 0)
+        LsmStore::new(keyspaces, directory, horizon, group, 0, self.tuning.memtable_bytes)
     }
 
     fn recover(&self, directory: Directory, meta: u64) -> Result<LsmStore> {
@@ -200,7 +201,8 @@ impl Builder {
         horizon.write(group.number)?;
         horizon.sync()?;
         directory.sync_names()?;
-        LsmStore::new(keyspaces, directory, horizon, group, journals.seqno)
+        let memtable_bytes = self.tuning.memtable_bytes;
+        LsmStore::new(keyspaces, directory, horizon, group, journals.seqno, memtable_bytes)
     }
 }
 

@@ -78,7 +78,7 @@ impl Keyspaces {
     ) -> Result<Self> {
         let open = |(name, _): Named| {
             check(&db, name)?;
-            let options = || options(name, tuning);
+            let options = || options(name);
             db.keyspace(name, options).map_err(engine(format!("opening keyspace {name}")))
         };
         let [meta, head, history, touched, log] = layout::KEYSPACES.map(open);
@@ -198,8 +198,9 @@ fn decode(key: &[u8], value: Option<fjall::UserValue>) -> Result<Option<Record>>
     }
 }
 
-fn options(name: &str, tuning: &Tuning) -> KeyspaceCreateOptions {
-    let options = KeyspaceCreateOptions::default().max_memtable_size(tuning.memtable_bytes);
+fn options(name: &str) -> KeyspaceCreateOptions {
+    // `Memtables` says when; and fjall would note down this limit for good.
+    let options = KeyspaceCreateOptions::default().max_memtable_size(u64::MAX);
     match name {
         // Points are read here alone.
         "head" | "meta" => options,

@@ -74,6 +74,7 @@ impl LsmStore {
         horizon: Horizon,
         group: GroupRecord,
         seqno: u64,
+        memtable_bytes: u64,
     ) -> Result<Self> {
         let native = keyspaces.db.snapshot();
         let has_history = !is_empty(&native, &keyspaces)?;
@@ -86,7 +87,7 @@ impl LsmStore {
             synced: group.number,
             seqno,
             ahead: Ahead::new(directory.fjall()),
-            memtables: Memtables::new(&keyspaces),
+            memtables: Memtables::new(&keyspaces, memtable_bytes),
         };
         let open = Open {
             keyspaces,
@@ -166,6 +167,7 @@ impl Open {
         let Some(last_ts) = group.commits.last().map(|commit| commit.ts) else { return Ok(()) };
         // All before is published, so that no snapshot of ours holds it up.
         self.keyspaces.cool_head()?;
+        applied.memtables.write_out_full(&self.keyspaces)?;
         let record = GroupRecord {
             number: applied.group.number + 1,
             last_ts,
@@ -241,8 +243,11 @@ impl Open {
 
     /// Commits what a prune removes. It is lost with a power loss, and done again.
     pub(crate) fn remove(&self, batch: OwnedWriteBatch) -> Result<()> {
-        let _applied = self.applied.lock().unwrap_or_else(PoisonError::into_inner);
-        batch.durability(Some(PersistMode::Buffer)).commit().map_err(engine("pruning"))
+        let mut applied = self.applied.lock().unwrap_or_else(PoisonError::into_inner);
+        applied.memtables.write_out_full(&self.keyspaces)?;
+        batch.durability(Some(PersistMode::Buffer)).commit().map_err(engine("pruning"))?;
+        applied.memtables.look(&self.keyspaces);
+        Ok(())
     }
 
     /// Forgets that `history` may hold something, if it holds nothing. Under the
