@@ -69,6 +69,11 @@ impl Memtables {
         }
     }
 
+    /// Whether one will be written out soon, as far as was looked.
+    pub(crate) fn is_nearly_full(&self) -> bool {
+        self.largest >= self.limit / 8 * 7
+    }
+
     /// Has those that are full written out. It is for who commits, as it waits for
     /// the journal.
     pub(crate) fn write_out_full(&mut self, keyspaces: &Keyspaces) -> Result<()> {

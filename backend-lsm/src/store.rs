@@ -147,6 +147,14 @@ impl LsmStore {
         Ok(())
     }
 
+    /// Whether the journal was ever fsynced beside commits.
+    #[cfg(test)]
+    pub(crate) fn was_synced_beside(&self) -> Result<bool> {
+        let open = self.open()?;
+        let applied = open.applied.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(applied.ahead.was_synced_beside())
+    }
+
     fn current(&self) -> Result<Arc<State>> {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
         current.clone().ok_or_else(closed)
@@ -191,6 +199,9 @@ impl Open {
         batch.durability(Some(mode)).commit().map_err(in_doubt("a commit"))?;
         applied.ahead.note(bytes, group.durability == Durability::Sync);
         applied.memtables.note(&self.keyspaces, bytes);
+        if applied.memtables.is_nearly_full() {
+            applied.ahead.sync_beside();
+        }
         applied.group = record;
         applied.seqno = record.seqno;
         if group.durability == Durability::Sync {
