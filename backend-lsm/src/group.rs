@@ -31,6 +31,12 @@ use crate::store::Open;
 /// What the journal has of an item besides its key and value, in bytes.
 const ITEM_BYTES: u64 = 21;
 
+/// Room in a batch for so many items at least, which is more than 1 KiB. With glibc's
+/// allocator an allocation of that size merges the small pieces that were freed since the
+/// one before. Without it they are those of a whole memtable by the time something asks
+/// for as much, and nobody commits for some 200 ms.
+const ITEMS_MIN: usize = 16;
+
 /// What these add to `head`.
 fn head_bytes(commits: &[Commit]) -> usize {
     let writes = commits.iter().flat_map(|commit| &commit.writes);
@@ -60,7 +66,7 @@ impl<'a> Batch<'a> {
             open,
             batch: OwnedWriteBatch::with_capacity(
                 open.keyspaces.db.clone(),
-                items.sum::<usize>() + 1,
+                (items.sum::<usize>() + 1).max(ITEMS_MIN),
             ),
             bytes: 0,
             own: own.then(HashMap::new),
