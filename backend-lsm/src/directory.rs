@@ -257,6 +257,18 @@ mod tests {
     }
 
     #[test]
+    fn lock_goes_with_the_directory_though_another_process_inherited_its_file() -> Result<()> {
+        let dir = temp()?;
+        let held = Directory::acquire(dir.path(), true)?;
+        // What a child has that is being forked, until it executes.
+        let inherited = held.lock.try_clone().map_err(io("duplicating"))?;
+        drop(held);
+        assert_eq!(refused(dir.path()), None);
+        drop(inherited);
+        Ok(())
+    }
+
+    #[test]
     fn foreign_directory_is_refused_by_name_and_left_alone() -> Result<()> {
         let dir = temp()?;
         fs::write(dir.path().join("CURRENT"), "x").map_err(io("writing"))?;

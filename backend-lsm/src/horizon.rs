@@ -183,4 +183,17 @@ mod tests {
         assert!(Horizon::open(dir.path()).is_err());
         Ok(())
     }
+
+    #[test]
+    fn slot_that_cannot_be_read_is_an_error_and_one_that_is_not_there_is_empty() -> Result<()> {
+        let dir = tempfile::tempdir().map_err(io("making a directory"))?;
+        let path = dir.path().join("short");
+        let file = File::options().write(true).create_new(true).open(&path);
+        let unreadable = file.map_err(io("creating"))?;
+        let readable = File::open(&path).map_err(io("opening"))?;
+        assert_eq!(read_word(&readable, 0)?, None);
+        let failed = read_word(&unreadable, 0).map_err(|e| e.kind());
+        assert_eq!(failed, Err(vellum_core::ErrorKind::Io));
+        Ok(())
+    }
 }
