@@ -100,7 +100,7 @@ impl Builder {
 
     /// Sets how much a keyspace gathers in memory before it writes a table, in
     /// bytes, until the database is closed: another opening may have another.
-    /// Default: 64 MiB.
+    /// Three more wait to be written at most; then commits wait. Default: 64 MiB.
     pub fn memtable_bytes(mut self, bytes: u64) -> Self {
         self.tuning.memtable_bytes = bytes.max(1);
         self

@@ -13,6 +13,11 @@ use crate::layout::{self, GROUP, GroupRecord, Named};
 use crate::records::Records;
 use crate::table;
 
+/// So many memtables of a keyspace wait to be written out at most. Where four do, fjall
+/// has everybody who writes sleep, a tenth of a second at a time, and for ever if tables
+/// cannot be written.
+pub(crate) const SEALED_MAX: usize = 3;
+
 /// The open database. Snapshots hold it, so it is closed when the store and
 /// the last snapshot are gone.
 pub(crate) struct Keyspaces {
@@ -146,8 +151,7 @@ impl Keyspaces {
         }
         let tree = &self.head.tree;
         let mut waiting = tree.sealed_memtable_count();
-        // Behind others it would wait, and where four do, fjall has everybody
-        // who writes sleep for a tenth of a second.
+        // Behind others it would wait.
         if waiting == 0 && self.heat.is_due() {
             self.head.rotate_memtable().map_err(engine("rotating the memtable of head"))?;
             waiting = tree.sealed_memtable_count();
@@ -161,14 +165,26 @@ impl Keyspaces {
         self.all().into_iter().try_for_each(|keyspace| self.write_out(keyspace))
     }
 
-    /// Writes the memtable of a keyspace out, and waits for it. Unlike fjall, which
-    /// would wait for ever, it does not if the tables cannot be written.
+    /// Writes the memtable of a keyspace out, and waits for it.
     pub(crate) fn write_out(&self, keyspace: &Keyspace) -> Result<()> {
-        let what = || engine("writing tables");
-        keyspace.rotate_memtable().map_err(what())?;
-        while keyspace.tree.sealed_memtable_count() > 0 {
+        self.rotate(keyspace)?;
+        self.wait_while_sealed(keyspace, 1)
+    }
+
+    /// Has the memtable of a keyspace written out, once fewer than [`SEALED_MAX`] wait
+    /// for that.
+    pub(crate) fn rotate(&self, keyspace: &Keyspace) -> Result<()> {
+        self.wait_while_sealed(keyspace, SEALED_MAX)?;
+        keyspace.rotate_memtable().map_err(engine("rotating a memtable"))?;
+        Ok(())
+    }
+
+    /// Waits while so many memtables, or more, wait to be written out. Unlike fjall, which
+    /// would wait for ever, it fails if the tables cannot be written.
+    fn wait_while_sealed(&self, keyspace: &Keyspace, count: usize) -> Result<()> {
+        while keyspace.tree.sealed_memtable_count() >= count {
             // It fails once fjall has given up.
-            self.db.persist(PersistMode::Buffer).map_err(what())?;
+            self.db.persist(PersistMode::Buffer).map_err(engine("writing tables"))?;
             std::thread::sleep(Duration::from_millis(1));
         }
         Ok(())

@@ -24,7 +24,6 @@ use std::time::Duration;
 use fjall::AbstractTree;
 use vellum_core::Result;
 
-use crate::error::engine;
 use crate::keyspaces::Keyspaces;
 
 /// Bytes of batches after which it is looked for full and new memtables, at most. One
@@ -75,14 +74,14 @@ impl Memtables {
     }
 
     /// Has those that are full written out. It is for who commits, as it waits for
-    /// the journal.
+    /// the journal, and for tables where many memtables wait to be written out.
     pub(crate) fn write_out_full(&mut self, keyspaces: &Keyspaces) -> Result<()> {
         if self.largest < self.limit {
             return Ok(());
         }
         for keyspace in keyspaces.all() {
             if keyspace.tree.active_memtable().size() >= self.limit {
-                keyspace.rotate_memtable().map_err(engine("rotating a memtable"))?;
+                keyspaces.rotate(keyspace)?;
             }
         }
         self.look(keyspaces);
@@ -161,6 +160,7 @@ mod tests {
 
     use super::*;
     use crate::error::{error, io};
+    use crate::keyspaces::SEALED_MAX;
 
     /// Says on which thread it goes.
     struct Probe(Sender<Option<String>>);
@@ -217,12 +217,16 @@ mod tests {
             thread::spawn(write)
         });
         let writers: Vec<_> = writers.collect();
+        let mut most = 0;
         for round in 0..8 {
             let held = keyspaces.head.tree.get_flush_lock();
             let (begun, before) = (Instant::now(), commits.load(Relaxed));
             // More than fjall's channel holds, or as many as it lets through.
             while commits.load(Relaxed) < before + 1500 && begun.elapsed() < HELD {
                 thread::sleep(WAITS[0]);
+                let sealed = keyspaces.head.tree.sealed_memtable_count();
+                assert!(sealed <= SEALED_MAX, "{sealed} wait, and fjall would have all sleep");
+                most = most.max(sealed);
             }
             drop(held);
             let tables = keyspaces.head.tree.next_table_id();
@@ -232,6 +236,7 @@ mod tests {
                 thread::sleep(WAITS[0]);
             }
         }
+        assert_eq!(most, SEALED_MAX, "commits were not held up");
         is_over.store(true, Relaxed);
         for writer in writers {
             writer.join().map_err(|_| error(ErrorKind::Poisoned, "a writer panicked"))??;
