@@ -1,6 +1,9 @@
 //! [`Leaf`]: some dozens of neighbouring keys and their records, under one
 //! lock.
 
+use std::collections::{VecDeque, vec_deque as deque};
+use std::ops::Range;
+
 use bytes::Bytes;
 use vellum_core::{Retention, Timestamp};
 
@@ -36,8 +39,9 @@ pub(crate) struct Leaf {
 #[derive(Debug, Default)]
 pub(crate) struct State {
     pub(crate) keys: Keys,
-    /// The records of each key, in the same order.
-    chains: Vec<Chain>,
+    /// The records of each key, in the same order. A record is most of a line, so
+    /// where one is inserted, those on the shorter side make room.
+    chains: VecDeque<Chain>,
     /// The fence of the next leaf; `None` in the last one.
     pub(crate) high: Option<Bytes>,
     /// Whether its keys were merged into the leaf before.
@@ -102,13 +106,19 @@ impl State {
         self.chains.get(i)
     }
 
-    /// Gets the values of up to `limit` of these keys into the cache. To clone
+    /// The records of the keys at these places, in order.
+    pub(crate) fn chains(&self, keys: Range<usize>) -> deque::Iter<'_, Chain> {
+        let end = keys.end.min(self.len());
+        self.chains.range(keys.start.min(end)..end)
+    }
+
+    /// Gets the values of up to `limit` of these records into the cache. To clone
     /// a value is an atomic write to its own place in memory, and the processor
     /// waits for one before it begins the next; plain reads it does side by
     /// side, so that the clones that follow wait no more, nor does who looks at
     /// the values then.
-    pub(crate) fn fetch(&self, keys: impl Iterator<Item = usize>, limit: usize) {
-        let values = keys.take(limit).filter_map(|i| self.chain(i)?.newest().value.as_ref());
+    pub(crate) fn fetch<'a>(chains: impl Iterator<Item = &'a Chain>, limit: usize) {
+        let values = chains.take(limit).filter_map(|chain| chain.newest().value.as_ref());
         // A byte of each line, without a loop that the processor could guess wrong.
         // The count of a packed value is beside its bytes.
         let byte = |value: &Bytes, at: usize| value.get(at).copied().unwrap_or_default();

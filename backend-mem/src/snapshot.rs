@@ -6,7 +6,7 @@ use std::fmt;
 use bytes::Bytes;
 use vellum_core::{Held, KeyRange, Record, Result, Snapshot, Timestamp};
 
-use crate::chain::Entry;
+use crate::chain::{Chain, Entry};
 use crate::index::Index;
 use crate::leaf::State;
 
@@ -103,10 +103,10 @@ impl Batch {
         self.items.reserve(self.left);
     }
 
-    /// Reads key `i` of a leaf.
-    fn read(&mut self, state: &State, i: usize, ts: Timestamp) {
-        if let Some(record) = state.chain(i).and_then(|chain| record(chain.at(ts)?)) {
-            self.items.push_back((state.keys.share(i), record));
+    /// Reads the records of a key.
+    fn read(&mut self, chain: &Chain, key: impl FnOnce() -> Bytes, ts: Timestamp) {
+        if let Some(record) = chain.at(ts).and_then(record) {
+            self.items.push_back((key(), record));
             self.left -= 1;
         }
     }
@@ -120,12 +120,13 @@ impl MemRange {
             let next = snapshot.index.read_at(low, |state, _| {
                 let begin = state.keys.rank(low);
                 let end = high.as_ref().map_or(state.len(), |high| state.keys.rank(high));
-                state.fetch(begin..end, front.left);
-                for i in begin..end {
+                let chains = state.chains(begin..end);
+                State::fetch(chains.clone(), front.left);
+                for (i, chain) in (begin..end).zip(chains) {
                     if front.left == 0 {
                         return Some(state.keys.share(i));
                     }
-                    front.read(state, i, snapshot.ts);
+                    front.read(chain, || state.keys.share(i), snapshot.ts);
                 }
                 state.high.clone()
             });
@@ -143,12 +144,13 @@ impl MemRange {
             let next = snapshot.index.read_below(high.as_deref(), |state, fence| {
                 let begin = state.keys.rank(low);
                 let end = high.as_ref().map_or(state.len(), |high| state.keys.rank(high));
-                state.fetch((begin..end).rev(), back.left);
-                for i in (begin..end).rev() {
+                let chains = state.chains(begin..end).rev();
+                State::fetch(chains.clone(), back.left);
+                for (i, chain) in (begin..end).rev().zip(chains) {
                     if back.left == 0 {
                         return state.keys.share(i + 1);
                     }
-                    back.read(state, i, snapshot.ts);
+                    back.read(chain, || state.keys.share(i), snapshot.ts);
                 }
                 fence.clone()
             });
