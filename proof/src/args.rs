@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Worlds(Run),
     /// Random histories of single steps beside the reference model.
     Walks(Run),
+    /// Threads that write as fast as they can, into buffers that are always full (lsm).
+    Floods(Run),
     /// kill -9 at random moments under load (lsm).
     Kills(Run),
     /// The states that a power loss can leave, each reopened (lsm).

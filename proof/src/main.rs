@@ -14,6 +14,7 @@
 mod args;
 mod crashes;
 mod figures;
+mod floods;
 mod histories;
 mod opinions;
 mod places;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         Command::Opinions(args) => run::run_task("opinions", &args),
         Command::Worlds(args) => run::run_task("worlds", &args),
         Command::Walks(args) => run::run_task("walks", &args),
+        Command::Floods(args) => run::run_task("floods", &args),
         Command::Kills(args) => run::run_task("kills", &args),
         Command::Power(args) => run::run_task("power", &args),
         Command::Faults(args) => run::run_task("faults", &args),

@@ -75,6 +75,13 @@ impl Factory for MemPlace {
 #[derive(Debug)]
 pub(crate) struct LsmPlace(TempDir);
 
+impl LsmPlace {
+    /// Opens the database there.
+    pub(crate) fn builder(&self) -> Builder {
+        Builder::new(self.0.path().join("db"))
+    }
+}
+
 impl Factory for LsmPlace {
     type Connection = LsmDatabase;
 
@@ -83,7 +90,7 @@ impl Factory for LsmPlace {
     }
 
     fn open(&self, options: &Options) -> Result<LsmDatabase> {
-        Builder::new(self.0.path().join("db")).options(*options).open()
+        self.builder().options(*options).open()
     }
 
     fn destroy(&self) {

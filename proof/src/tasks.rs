@@ -5,6 +5,7 @@ use std::path::Path;
 use vellum_conformance::crash::Scene;
 
 use crate::crashes::{Crashes, Kind};
+use crate::floods::Floods;
 use crate::histories::{Histories, Judges};
 use crate::places::{Backend, Lsm};
 use crate::task::Task;
@@ -28,6 +29,7 @@ pub(crate) fn of<B: Backend + Clone + 'static>(backend: &B, scratch: &Path) -> V
 pub(crate) fn of_persistent(backend: &Lsm) -> Vec<Box<dyn Task>> {
     let scene = Scene::new(&backend.scratch, std::iter::empty::<std::ffi::OsString>());
     let mut tasks = of(backend, &backend.scratch);
+    tasks.push(Box::new(Floods(backend.clone())));
     let mut kinds = vec![Kind::Kills];
     match Scene::cannot_trace() {
         None => kinds.extend([Kind::Power, Kind::Faults]),
