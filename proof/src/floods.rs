@@ -16,8 +16,8 @@ use crate::places::{Backend, Lsm};
 use crate::tally::Tally;
 use crate::task::{Shown, Task};
 
-/// Transactions between two openings.
-const FLOOD: u64 = 200_000;
+/// Transactions between two openings, at most.
+const FLOOD: u64 = 100_000;
 
 /// Floods of the backend on disk.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ impl Task for Floods {
     }
 
     fn usual(&self) -> u64 {
-        10 * FLOOD
+        20 * FLOOD
     }
 
     fn run(
@@ -86,8 +86,9 @@ impl Shape {
         }
     }
 
+    /// Those of a thread: fewer, where they are large.
     fn transactions(&self) -> u64 {
-        FLOOD / self.threads
+        FLOOD * 4 / self.writes.max(4) / self.threads
     }
 
     fn key(thread: u64, n: u64) -> Vec<u8> {
