@@ -1,14 +1,12 @@
 //! Floods: threads write as fast as they can, into buffers so small that some are
-//! always full. Who waits for whom then is seen nowhere else: a load of this kind is
-//! what once ended in a hang, of workers that waited for each other.
+//! always full. Who waits for whom then is seen nowhere else. Loads of this kind once
+//! ended in a hang, of workers that waited for each other.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use vellum_conformance::{Factory, Rng};
-use vellum_core::{
-    Connection, ConnectionExt, Durability, Options, ReadTxn, Result, SaveOptions, WriteTxn,
-};
+use vellum_core::{Connection, ConnectionExt, Durability, Options, ReadTxn, SaveOptions, WriteTxn};
 use vellum_lsm::LsmDatabase;
 
 use crate::Failure;
@@ -36,12 +34,7 @@ impl Task for Floods {
         20 * FLOOD
     }
 
-    fn run(
-        &self,
-        seed: u64,
-        budget: u64,
-        shown: &Shown<'_>,
-    ) -> std::result::Result<Tally, Failure> {
+    fn run(&self, seed: u64, budget: u64, shown: &Shown<'_>) -> Result<Tally, Failure> {
         let mut rng = Rng::new(seed);
         let mut tally = Tally::default();
         for n in 0..budget.div_ceil(FLOOD) {
@@ -107,7 +100,12 @@ impl Shape {
     }
 
     /// The work of one thread: the last write of each of its keys.
-    fn write(&self, db: &LsmDatabase, thread: u64, committed: &AtomicU64) -> Result<Vec<u64>> {
+    fn write(
+        &self,
+        db: &LsmDatabase,
+        thread: u64,
+        committed: &AtomicU64,
+    ) -> Result<Vec<u64>, Failure> {
         let mut rng = Rng::new(self.seed.wrapping_add(thread));
         let mut last = vec![0; usize::try_from(self.keys).unwrap_or_default()];
         for transaction in 0..self.transactions() {
@@ -130,12 +128,21 @@ impl Shape {
         Ok(last)
     }
 
-    /// Whether the database has just what was written last; how many records.
-    fn check(&self, db: &LsmDatabase, last: &[Vec<u64>]) -> std::result::Result<u64, Failure> {
+    /// Whether the database has just what was written last; how many records. Says
+    /// now and then that it goes on.
+    fn check(
+        &self,
+        db: &LsmDatabase,
+        last: &[Vec<u64>],
+        goes_on: &dyn Fn(),
+    ) -> Result<u64, Failure> {
         let txn = db.begin_read()?;
         let mut there = 0;
         for (thread, last) in (0..).zip(last) {
             for (n, &write) in (0..).zip(last) {
+                if n % 1_000 == 0 {
+                    goes_on();
+                }
                 let key = Self::key(thread, n);
                 let expected = if write > 0 { self.value(thread, write) } else { None };
                 let found = txn.get(&key)?;
@@ -162,7 +169,7 @@ impl Shape {
 }
 
 impl Floods {
-    fn flood(&self, shape: &Shape, done: &dyn Fn(u64)) -> std::result::Result<Tally, Failure> {
+    fn flood(&self, shape: &Shape, done: &dyn Fn(u64)) -> Result<Tally, Failure> {
         let place = self.0.place()?;
         let options = Options::new().durability(Durability::Buffered);
         let small = place.builder().memtable_bytes(shape.memtable_bytes).cache_bytes(1 << 20);
@@ -190,20 +197,21 @@ impl Floods {
             }
             threads
                 .into_iter()
-                .map(|thread| Ok(thread.join().map_err(|_| "a thread that writes panicked")??))
-                .collect::<std::result::Result<Vec<_>, Failure>>()
+                .map(|thread| thread.join().map_err(|_| "a thread that writes panicked")?)
+                .collect::<Result<Vec<_>, Failure>>()
         })?;
-        shape.check(&db, &last)?;
+        let transactions = shape.transactions() * shape.threads;
+        let goes_on = || done(transactions);
+        shape.check(&db, &last, &goes_on)?;
         db.verify()?;
         db.close()?;
         drop(db);
         let db = place.open(&options)?;
-        let there = shape.check(&db, &last).map_err(|e| format!("{e}, opened again"))?;
+        let there = shape.check(&db, &last, &goes_on).map_err(|e| format!("{e}, opened again"))?;
         db.verify()?;
         db.close()?;
         drop(db);
         place.destroy();
-        let transactions = shape.transactions() * shape.threads;
         Ok(Tally::of("transactions of floods", transactions)
             .and("records found after floods", there))
     }

@@ -76,7 +76,7 @@ impl Factory for MemPlace {
 pub(crate) struct LsmPlace(TempDir);
 
 impl LsmPlace {
-    /// Opens the database there.
+    /// What opens the database there.
     pub(crate) fn builder(&self) -> Builder {
         Builder::new(self.0.path().join("db"))
     }
