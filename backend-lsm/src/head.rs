@@ -18,7 +18,7 @@ use vellum_core::{KeyRange, Record, Result};
 
 use crate::error::{corrupted, engine};
 use crate::layout;
-use crate::snapshot::State;
+use crate::state::State;
 
 type Item = Result<(Bytes, Record)>;
 

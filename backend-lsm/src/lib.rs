@@ -38,6 +38,7 @@ mod prune;
 mod reader;
 mod records;
 mod snapshot;
+mod state;
 mod store;
 mod table;
 mod verify;

@@ -20,75 +20,7 @@ use crate::head::HeadRange;
 use crate::keyspaces::Keyspaces;
 use crate::layout::{self, Past};
 use crate::records::Found;
-
-/// What is published, or was: a native snapshot, and the timestamp that it was
-/// taken at.
-pub(crate) struct State {
-    pub(crate) keyspaces: Arc<Keyspaces>,
-    pub(crate) native: fjall::Snapshot,
-    pub(crate) ts: Timestamp,
-}
-
-impl State {
-    /// The record of `key` in `head`.
-    pub(crate) fn head(&self, key: &[u8]) -> Result<Option<Record>> {
-        match self.keyspaces.records.get(key, self.ts) {
-            Found::Exact(record) => Ok(record),
-            Found::Unknown => self.read_head(key),
-            // It was held open while others wrote.
-            found @ Found::Newer { .. } => {
-                self.seen(&found, key, self.ts, || self.keyspaces.head_record(&self.native, key))
-            }
-        }
-    }
-
-    /// What `key` was at `at`, where it was written since: as it was seen before, or
-    /// as `read` finds it.
-    fn seen(
-        &self,
-        found: &Found,
-        key: &[u8],
-        at: Timestamp,
-        read: impl FnOnce() -> Result<Option<Record>>,
-    ) -> Result<Option<Record>> {
-        // What was seen at a timestamp that is retained never changes, so there
-        // is no order to keep between this cache and anything.
-        let past = &self.keyspaces.past;
-        let key_at = layout::touched_key(self.written(found, key, at), key);
-        if let Found::Exact(record) = past.get(&key_at, Timestamp::MAX) {
-            return Ok(record);
-        }
-        let record = read()?;
-        past.fill(&key_at, record.as_ref(), Timestamp::MAX);
-        Ok(record)
-    }
-
-    /// When `key` was written last up to `at`, if the caches know; else `at`, where
-    /// it was the same.
-    fn written(&self, found: &Found, key: &[u8], at: Timestamp) -> Timestamp {
-        let Found::Newer { before: Some(mut ts), .. } = *found else { return at };
-        for _ in 0..LINKS_MAX {
-            if ts <= at {
-                return ts;
-            }
-            let before = self.keyspaces.past.before(&layout::touched_key(ts, key));
-            let Some(before) = before else { break };
-            ts = before;
-        }
-        at
-    }
-
-    /// The record of `key` in `head`, read past the cache and into it.
-    fn read_head(&self, key: &[u8]) -> Result<Option<Record>> {
-        let Self { keyspaces, native, ts } = self;
-        let record = keyspaces.head_record(native, key)?;
-        // fjall's filters tell of an absent key as quickly.
-        if record.is_some() {
-            keyspaces.records.fill(key, record.as_ref(), *ts);
-        }
-        Ok(record)
-    }
-}
+use crate::state::State;
 
 /// The store at one timestamp. It keeps for itself what it sees, whatever is
 /// written or pruned, and keeps the files of the database open.
@@ -157,9 +89,6 @@ impl LsmSnapshot {
         Some(range).into_iter().flatten()
     }
 }
-
-/// To go further back takes as long as to seek in `history`.
-const LINKS_MAX: usize = 32;
 
 /// A native range, or nothing.
 type NativeRange = std::iter::Flatten<std::option::IntoIter<fjall::Iter>>;

@@ -23,7 +23,8 @@ use crate::keyspaces::Keyspaces;
 use crate::layout::{self, GroupRecord};
 use crate::memtables::Memtables;
 use crate::prune;
-use crate::snapshot::{LsmSnapshot, State};
+use crate::snapshot::LsmSnapshot;
+use crate::state::State;
 use crate::verify;
 
 /// A multi-version ordered store on disk, over fjall. `Builder` opens one.
