@@ -14,6 +14,7 @@
 //! - `prune`, `verify`: upkeep; `heat`: which keys are overwritten too often.
 #![forbid(unsafe_code)]
 
+mod absent;
 mod ahead;
 mod archive;
 mod builder;

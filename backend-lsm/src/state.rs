@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use vellum_core::{Record, Result, Timestamp};
 
+use crate::absent;
 use crate::keyspaces::Keyspaces;
 use crate::layout;
 use crate::records::Found;
@@ -22,11 +23,18 @@ pub(crate) struct State {
 impl State {
     /// The record of `key` in `head`.
     pub(crate) fn head(&self, key: &[u8]) -> Result<Option<Record>> {
+        if absent::is_likely() {
+            return self.read_head(key);
+        }
         match self.keyspaces.records.get(key, self.ts) {
-            Found::Exact(record) => Ok(record),
+            Found::Exact(record) => {
+                absent::note(false);
+                Ok(record)
+            }
             Found::Unknown => self.read_head(key),
             // It was held open while others wrote.
             found @ Found::Newer { .. } => {
+                absent::note(false);
                 self.seen(&found, key, self.ts, || self.keyspaces.head_record(&self.native, key))
             }
         }
@@ -72,6 +80,7 @@ impl State {
     pub(crate) fn read_head(&self, key: &[u8]) -> Result<Option<Record>> {
         let Self { keyspaces, native, ts } = self;
         let record = keyspaces.head_record(native, key)?;
+        absent::note(record.is_none());
         // fjall's filters tell of an absent key as quickly.
         if record.is_some() {
             keyspaces.records.fill(key, record.as_ref(), *ts);

@@ -2,7 +2,8 @@
 //!
 //! fjall's own cache holds blocks: a hit still probes filters, searches an
 //! index and a block, and pays for its iterators. This one holds records by key,
-//! and deletes; of other absent keys, fjall's filters tell as quickly. It is filled
+//! and deletes; of other absent keys, fjall's filters tell as quickly
+//! (a thread that meets many looks there alone, see `absent`). It is filled
 //! by reads and commits, kept up to date by commits, and read by every snapshot,
 //! those of write transactions and of saved versions among them.
 //!
