@@ -182,6 +182,10 @@ pub(crate) fn skipped<X>(
 
 #[cfg(test)]
 mod tests {
+    use vellum_core::{AnyConnection, Error, ErrorKind};
+
+    use crate::Support;
+
     use super::*;
 
     #[test]
@@ -192,5 +196,45 @@ mod tests {
         };
         assert_eq!(of("t1_reads_see_one_state"), "reads see one state");
         assert_eq!(of("plain"), "plain");
+    }
+
+    #[test]
+    fn cases_that_a_backend_skips_are_listed_with_its_reason() {
+        let of = |name, needs| {
+            let (module, guarantees) = ("m", &[][..]);
+            Case::<()> { name, module, guarantees, needs, run: |()| Ok(()) }
+        };
+        let cases = [of("any", &[]), of("two", &[Need::History, Need::Watch])];
+        let no = Support::No("it cannot");
+        assert_eq!(skipped(&cases, Capabilities::full()), []);
+        assert_eq!(skipped(&cases, Capabilities::full().watch(no)), [("two", "it cannot")]);
+    }
+
+    /// A place that is never opened.
+    struct Place(Capabilities);
+
+    impl Factory for Place {
+        type Connection = AnyConnection;
+
+        fn capabilities(&self) -> Capabilities {
+            self.0
+        }
+
+        fn open(&self, _: &Options) -> Result<AnyConnection> {
+            Err(Error::new(ErrorKind::Io, "never opened"))
+        }
+
+        fn destroy(&self) {}
+    }
+
+    #[test]
+    fn histories_follow_the_effort_and_are_a_tenth_where_opening_is_slow() {
+        let of = |can, percent| {
+            let effort = Effort { percent, ..Effort::small() };
+            Ctx { factory: Place(can), effort }.histories(400)
+        };
+        let (quick, slow) = (Capabilities::full(), Capabilities::full().opens_slowly());
+        assert_eq!([1, 100, 250].map(|percent| of(quick, percent)), [4, 400, 1000]);
+        assert_eq!([0, 1, 100, 250].map(|percent| of(slow, percent)), [1, 1, 40, 100]);
     }
 }

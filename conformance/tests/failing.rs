@@ -10,9 +10,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use map_place::MapPlace;
 use vellum_conformance::faults::{Broken, BrokenStores, Fault, StoreFault};
 use vellum_conformance::{
-    Effort, Outcome, OverStore, cases, run, run_store, run_store_test, run_test, store_cases,
-    worlds,
+    Effort, FailingStore, Failures, Outcome, OverStore, cases, run, run_store, run_store_test,
+    run_test, store_cases, worlds,
 };
+use vellum_core::Store;
 
 /// What a test says that fails.
 fn said(test: impl FnOnce()) -> Option<String> {
@@ -58,4 +59,10 @@ fn test_of_small_worlds_fails_with_the_counterexample() {
     let place = |fault| Broken::new(OverStore(MapPlace::default()), fault);
     let said = said(|| worlds::run_test(&place(Fault::LostUpdate), 1_000)).expect("it fails");
     assert!(said.contains("expected a conflict"), "{said}");
+}
+
+#[test]
+fn store_that_is_made_to_fail_keeps_its_name() {
+    let store = FailingStore::new(vellum_mem::MemStore::new(), Failures::default());
+    assert_eq!(store.name(), "mem");
 }

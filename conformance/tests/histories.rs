@@ -29,6 +29,8 @@ mod recorded;
 mod stories;
 #[path = "histories/ticks.rs"]
 mod ticks;
+#[path = "histories/untimed.rs"]
+mod untimed;
 
 use std::collections::BTreeMap;
 

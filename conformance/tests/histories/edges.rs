@@ -1,6 +1,8 @@
 //! What a recording may hold besides commits and conflicts: outcomes that
 //! nobody knows, contents from before, and its way into other notations.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use vellum_conformance::history::{
     Class, ElleFormat, History, Kind, Op, Outcome, Span, State, Txn, TxnKind, Workload, check, run,
 };
@@ -209,4 +211,34 @@ fn histories_of_lists_say_the_same_in_every_notation() {
     assert!(lines.contains("\"info\"") && edn.contains(":info"));
     assert_eq!(said(&read[0]), said(&read[1]));
     assert_eq!(said(&read[0]), said(&read[2]));
+}
+
+#[test]
+fn process_in_the_notation_of_elle_has_one_transaction_open_and_none_after_an_unknown_one() {
+    let db = vellum_mem::open(Options::new()).unwrap();
+    let workload = Workload::new().seed(6).transactions(120).keys(6).kind(Kind::ListAppend);
+    let mut history = run(&db, &workload).unwrap();
+    let committed = history.txns.iter_mut().filter(|t| t.outcome.commit_ts().is_some());
+    committed.step_by(10).for_each(|t| t.outcome = Outcome::Unknown);
+    let mut out = Vec::new();
+    history.write_elle(ElleFormat::Json, &mut out).unwrap();
+    let read = adya::History::from_json(&String::from_utf8(out).unwrap()).unwrap();
+    let mut of_process = BTreeMap::<String, Vec<String>>::new();
+    for op in &read.ops {
+        let kinds = of_process.entry(format!("{:?}", op.process)).or_default();
+        kinds.push(format!("{:?}", op.kind).to_lowercase());
+    }
+    let unknown = of_process.values().flatten().filter(|kind| *kind == "info").count();
+    assert!(unknown > 5, "{of_process:?}");
+    for kinds in of_process.values() {
+        assert!(kinds.iter().step_by(2).all(|kind| kind == "invoke"), "{kinds:?}");
+        assert!(kinds.iter().skip(1).step_by(2).all(|kind| kind != "invoke"), "{kinds:?}");
+        let ends = kinds.iter().position(|kind| kind == "info");
+        assert!(ends.is_none_or(|at| at + 1 == kinds.len()), "{kinds:?}");
+    }
+    // As few as do, from 0 on.
+    let numbers: Vec<_> = (0..of_process.len()).map(|n| format!("{n}")).collect();
+    let given: BTreeSet<_> =
+        of_process.keys().map(|p| p.replace(|c: char| !c.is_ascii_digit(), "")).collect();
+    assert_eq!(given, numbers.into_iter().collect());
 }
