@@ -8,10 +8,11 @@
 //! The *window* is the commits after the oldest open write transaction. The
 //! index holds their keys and answers at a cost that follows the asker's own
 //! keys, never the window:
-//! - a key: one probe of a table from hash to last commit timestamp; a hit is
-//!   looked up among the keys of that commit, so that hashing makes no conflict.
-//!   Keys stand in the log alone, so that to enter one touches one cold cache
-//!   line and not two;
+//! - a key: one probe of a table from hash to last commit timestamp ([`Newest`]),
+//!   which commits come into many at a time, or before the probe; a hit is looked
+//!   up among the keys of that commit, so that hashing makes no conflict. Keys
+//!   stand in the log alone, so that to enter one touches one cold cache line and
+//!   not two;
 //! - a range: if few commits came since, a binary search in the sorted keys of
 //!   each; else a walk over an ordered map of the window's keys, which commits
 //!   do not pay for: whoever asks first after them brings it up to date;
@@ -21,20 +22,20 @@
 //! Invariants:
 //! 1. `log` ascends by timestamp and holds every commit after the last
 //!    `retire`;
-//! 2. `last` maps the hash of each key of `log` to the newest timestamp there
-//!    of any key with that hash, and holds no other hash;
+//! 2. `newest` maps the hash of each key of the commits of `log` up to
+//!    [`upto`](Newest::upto) to the newest timestamp among those of any key with
+//!    that hash, and holds no other hash;
 //! 3. `ordered` maps each key of the commits of `log` up to `ordered_to` to
 //!    its newest timestamp among those.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
+use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
-use foldhash::fast::RandomState;
 
 use crate::store::Write;
 use crate::{ConflictInfo, KeyRange, Observed, Timestamp};
 
+use super::newest::{Newest, shrunk};
 use super::packed::PackedKeys;
 use super::read_set::ReadSet;
 
@@ -46,47 +47,17 @@ const WALK_MAX: usize = 64;
 #[cfg(test)]
 const WALK_MAX: usize = 2;
 
-/// Few, so that tests meet keys with the same hash.
-#[cfg(test)]
-const HASH_MASK: u64 = 3;
-#[cfg(not(test))]
-const HASH_MASK: u64 = u64::MAX;
-
-/// Tables that shrank below an eighth of this many entries give memory back.
-const SHRINK_MIN: usize = 4096;
-
 /// The keys written by the commits of the window.
 #[derive(Debug, Default)]
 pub(super) struct ConflictIndex {
     log: VecDeque<Committed>,
-    last: HashMap<u64, Timestamp, AsItIs>,
-    hasher: RandomState,
+    newest: Newest,
     ordered: BTreeMap<Bytes, Timestamp>,
     ordered_to: Timestamp,
     /// Ranges declared as written by the commits of `log`, in their order.
     marks: VecDeque<(Timestamp, KeyRange)>,
     /// Bytes of the keys in `log`.
     bytes: usize,
-}
-
-/// The hasher of a table whose keys are hashes.
-type AsItIs = BuildHasherDefault<Identity>;
-
-#[derive(Debug, Default)]
-struct Identity(u64);
-
-impl Hasher for Identity {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        self.0 = bytes.iter().fold(self.0, |hash, byte| hash.rotate_left(8) ^ u64::from(*byte));
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
 }
 
 /// What one commit of the window wrote.
@@ -135,13 +106,20 @@ impl Footprint<'_> {
 impl ConflictIndex {
     /// Enters a commit, newer than all before. `writes` are sorted.
     pub(super) fn enter(&mut self, ts: Timestamp, writes: &[Write], marks: Vec<KeyRange>) {
-        for write in writes {
-            self.last.insert(self.hash(&write.key), ts);
-        }
         let keys = PackedKeys::new(writes.iter().map(|w| &w.key));
         self.bytes += keys.byte_len();
         self.marks.extend(marks.into_iter().map(|range| (ts, range)));
+        let are_due = self.newest.wait(&keys);
         self.log.push_back(Committed { ts, keys });
+        if are_due {
+            self.catch_up();
+        }
+    }
+
+    /// Brings the table of keys up to date.
+    fn catch_up(&mut self) {
+        let first = self.log.partition_point(|c| c.ts <= self.newest.upto());
+        self.newest.take_in(self.log.range(first..).map(|c| (c.ts, &c.keys)));
     }
 
     /// What a transaction conflicts with, among the commits after `since`. The
@@ -263,7 +241,10 @@ impl ConflictIndex {
 
     /// The newest write of `key` after `since`.
     fn key_after(&mut self, key: &Bytes, since: Timestamp) -> Option<(Bytes, Timestamp)> {
-        let newest = self.last.get(&self.hash(key)).copied().filter(|ts| *ts > since);
+        if self.newest.is_behind() {
+            self.catch_up();
+        }
+        let newest = self.newest.get(key).filter(|ts| *ts > since);
         let written = match newest {
             Some(ts) if self.wrote(ts, key) => Some(ts),
             // Another key with that hash was. This one may have been before.
@@ -284,10 +265,6 @@ impl ConflictIndex {
         let commit =
             self.log.binary_search_by_key(&ts, |c| c.ts).ok().and_then(|i| self.log.get(i));
         commit.is_some_and(|commit| commit.keys.contains(key))
-    }
-
-    fn hash(&self, key: &[u8]) -> u64 {
-        self.hasher.hash_one(key) & HASH_MASK
     }
 
     /// A write of a key in `range` after `since`.
@@ -339,14 +316,11 @@ impl ConflictIndex {
                 break;
             }
             let Some(commit) = self.log.pop_front() else { break };
-            let was_ordered = commit.ts <= self.ordered_to;
             self.bytes -= commit.keys.byte_len();
-            for key in commit.keys.iter() {
-                let hash = self.hash(key);
-                if self.last.get(&hash) == Some(&commit.ts) {
-                    self.last.remove(&hash);
-                }
-                if was_ordered && self.ordered.get(key) == Some(&commit.ts) {
+            self.newest.forget(commit.ts, &commit.keys);
+            let was_ordered = commit.ts <= self.ordered_to;
+            for key in commit.keys.iter().filter(|_| was_ordered) {
+                if self.ordered.get(key) == Some(&commit.ts) {
                     self.ordered.remove(key);
                 }
             }
@@ -359,9 +333,7 @@ impl ConflictIndex {
     }
 
     fn shrink(&mut self) {
-        if let Some(capacity) = shrunk(self.last.len(), self.last.capacity()) {
-            self.last.shrink_to(capacity);
-        }
+        self.newest.shrink();
         if let Some(capacity) = shrunk(self.log.len(), self.log.capacity()) {
             self.log.shrink_to(capacity);
         }
@@ -389,7 +361,7 @@ impl ConflictIndex {
     }
 
     pub(super) fn keys(&self) -> usize {
-        self.last.len()
+        self.newest.len()
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -397,26 +369,14 @@ impl ConflictIndex {
     }
 }
 
-/// The capacity that a table of `len` entries should keep, if `capacity` is too much.
-fn shrunk(len: usize, capacity: usize) -> Option<usize> {
-    (capacity > SHRINK_MIN && len < capacity / 8).then_some(2 * len)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::newest::SHRINK_MIN;
     use super::*;
     use crate::Previous;
 
     fn write(key: Bytes) -> Write {
         Write { key, value: None, previous: Previous::Unknown }
-    }
-
-    #[test]
-    fn table_shrinks_to_twice_its_length_below_an_eighth() {
-        assert_eq!(shrunk(0, SHRINK_MIN), None, "small enough");
-        assert_eq!(shrunk(0, SHRINK_MIN + 1), Some(0));
-        assert_eq!(shrunk(SHRINK_MIN / 4, 2 * SHRINK_MIN), None, "an eighth");
-        assert_eq!(shrunk(SHRINK_MIN / 4 - 1, 2 * SHRINK_MIN), Some(SHRINK_MIN / 2 - 2));
     }
 
     #[test]

@@ -48,6 +48,7 @@ mod maintenance;
 mod merge;
 #[cfg(all(test, loom))]
 mod models;
+mod newest;
 mod packed;
 mod pipeline;
 mod read_set;
