@@ -62,7 +62,10 @@ fn test_of_small_worlds_fails_with_the_counterexample() {
 }
 
 #[test]
-fn store_that_is_made_to_fail_keeps_its_name() {
+fn store_that_is_made_to_fail_is_the_store_inside_otherwise() {
     let store = FailingStore::new(vellum_mem::MemStore::new(), Failures::default());
-    assert_eq!(store.name(), "mem");
+    assert_eq!((store.name(), store.stats().keys), ("mem", Some(0)));
+    store.close().expect("it closes");
+    let refused = store.sync().expect_err("it is closed");
+    assert_eq!(refused.kind(), vellum_core::ErrorKind::Closed);
 }
