@@ -265,3 +265,31 @@ impl Index {
         });
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::leaf::MAX_KEYS;
+
+    #[test]
+    fn leaves_are_split_before_they_hold_more_than_they_may() {
+        let index = Index::new();
+        let keep = Retention::everything();
+        let ts = Timestamp::new(1);
+        for n in 0..200_u32 {
+            let entry = Entry { ts, value: Some(Bytes::new()) };
+            // In no order.
+            let key = format!("{:03}", n * 77 % 200);
+            index.put(key.as_bytes(), entry, &keep, &mut Tally::default());
+        }
+        let (mut lens, mut next) = (Vec::new(), Some(Bytes::new()));
+        while let Some(fence) = next {
+            let (len, high) = index.read_at(&fence, |state, _| (state.len(), state.high.clone()));
+            lens.push(len);
+            next = high;
+        }
+        assert_eq!(lens.iter().sum::<usize>(), 200);
+        assert!(lens.iter().all(|len| (1..=MAX_KEYS).contains(len)), "{lens:?}");
+        assert!(lens.len() < 200 / 2 + MAX_KEYS, "{lens:?}");
+    }
+}
