@@ -89,10 +89,10 @@ impl Builder {
     /// in bytes; 0 is no such cache, and more than all counts as all. Default: a
     /// half.
     ///
-    /// Point reads look there first, but for a thread that has met nothing but absent
-    /// keys for some time; ranges use blocks alone. Besides its key and its value a record takes some 40
-    /// bytes. A quarter is for records that only saved versions and past
-    /// timestamps show.
+    /// Point reads look there first, except those of a thread that has met nothing
+    /// but absent keys for some time; ranges use blocks alone. Besides its key and
+    /// its value a record takes some 40 bytes. A quarter is for records that only
+    /// saved versions and past timestamps show.
     pub fn record_cache_bytes(mut self, bytes: u64) -> Self {
         self.tuning.record_cache_bytes = Some(bytes);
         self

@@ -10,7 +10,8 @@
 //! - `archive`, `reader`: the containers that those look into;
 //! - `layout`, `keyspaces`: which bytes stand where;
 //! - `store`, `group`: committing; `ahead`: quicker fsyncs;
-//! - `snapshot`, `head`, `changes`: reading; `records`: the cache of records;
+//! - `snapshot`, `state`, `head`, `changes`: reading; `records`: the cache of records;
+//!   `absent`: when to go past it;
 //! - `prune`, `verify`: upkeep; `heat`: which keys are overwritten too often.
 #![forbid(unsafe_code)]
 

@@ -26,7 +26,8 @@ pub struct Stats {
     /// Commits in the window: those that an open write transaction may still
     /// conflict with.
     pub window_commits: usize,
-    /// Keys that the conflict index holds for them.
+    /// Keys that the conflict index holds for them; one that the last few commits
+    /// wrote again counts again.
     pub window_keys: usize,
     /// Bytes of those keys.
     pub window_bytes: usize,
