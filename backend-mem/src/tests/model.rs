@@ -239,10 +239,12 @@ fn unpublished_commits_do_not_show() {
 }
 
 #[test]
-fn closed_store_answers_closed() {
+fn closed_store_answers_closed_and_says_which_backend_it_is() {
     let store = MemStore::new();
     store.close().unwrap();
     store.close().unwrap();
+    assert_eq!(store.sync().err().and_then(|e| e.backend()), Some(store.name()));
+    assert_eq!(store.name(), "mem");
     let kind = vellum_core::ErrorKind::Closed;
     assert_eq!(store.snapshot().err().map(|e| e.kind()), Some(kind));
     assert_eq!(store.sync().err().map(|e| e.kind()), Some(kind));
