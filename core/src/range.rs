@@ -5,6 +5,8 @@ use std::ops::{Bound, Range, RangeFrom, RangeFull, RangeInclusive, RangeTo, Rang
 
 use bytes::Bytes;
 
+use crate::MAX_KEY_LEN;
+
 /// A contiguous range of keys, in bytewise order.
 ///
 /// Made from any of Rust's ranges over byte strings or text, from a pair of
@@ -103,6 +105,17 @@ impl KeyRange {
             (a, b) => a.as_ref().or(b.as_ref()),
         };
         Self { start: start.clone(), end: end.cloned() }
+    }
+
+    /// The same legal keys between bounds that are no longer than a key and a byte. A
+    /// bound that is longer than a key may be lies just above its own beginning, as far
+    /// as legal keys go: what is between the two is longer as well.
+    pub(crate) fn within_limits(self) -> Self {
+        let bound = |bound: Bytes| match bound.get(..MAX_KEY_LEN) {
+            Some(begin) if bound.len() > MAX_KEY_LEN => successor(begin),
+            _ => bound,
+        };
+        Self { start: bound(self.start), end: self.end.map(bound) }
     }
 
     /// The range as a pair of bounds over slices, for ordered maps. An
@@ -227,6 +240,27 @@ mod tests {
     use std::ops::Bound::{Excluded, Included, Unbounded};
 
     use super::*;
+
+    #[test]
+    fn long_bounds_are_cut_and_hold_the_same_legal_keys() {
+        let long = |byte: u8, len: usize| Bytes::from(vec![byte; len]);
+        let keys: Vec<Bytes> = [0, 0x41, 0xff]
+            .into_iter()
+            .flat_map(|byte| [1, MAX_KEY_LEN - 1, MAX_KEY_LEN].map(|len| long(byte, len)))
+            .collect();
+        let bounds: Vec<Bytes> = [0, 0x41, 0xff]
+            .into_iter()
+            .flat_map(|byte| [0, 1, MAX_KEY_LEN, MAX_KEY_LEN + 1, 70_000].map(|n| long(byte, n)))
+            .collect();
+        for (start, end) in bounds.iter().flat_map(|a| bounds.iter().map(move |b| (a, b))) {
+            for end in [None, Some(end.clone())] {
+                let range = KeyRange::new(start.clone(), end);
+                let cut = range.clone().within_limits();
+                assert!(cut.start.len().max(cut.end.as_ref().map_or(0, Bytes::len)) <= MAX_KEY_LEN + 1);
+                assert!(keys.iter().all(|key| cut.contains(key) == range.contains(key)));
+            }
+        }
+    }
 
     #[test]
     fn ranges_of_every_form_hold_the_keys_that_they_say() {

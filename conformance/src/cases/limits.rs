@@ -168,8 +168,9 @@ pub(crate) fn l2_nothing_hangs_when_it_closes_under_load<F: Factory>(cx: &Ctx<F>
 pub(crate) fn l3_no_input_panics<F: Factory>(cx: &Ctx<F>) -> CaseResult {
     use std::ops::Bound::{Excluded, Included, Unbounded};
     let db = cx.open()?;
-    let long = vec![0xff; 2 * MAX_KEY_LEN];
-    let keys: [&[u8]; 6] = [b"", b"\0", b"\xff", b"a", b"\xff\xff\xff\xff", &long];
+    // Longer than what a length of 16 bits says, and of zeros, which some escape.
+    let [ones, zeros] = [0xff, 0].map(|byte| vec![byte; 70_000]);
+    let keys: [&[u8]; 7] = [b"", b"\0", b"\xff", b"a", b"\xff\xff\xff\xff", &ones, &zeros];
     let mut txn = db.begin_write()?;
     for key in keys {
         // Whatever each says: that it says it is the claim.
@@ -193,6 +194,20 @@ pub(crate) fn l3_no_input_panics<F: Factory>(cx: &Ctx<F>) -> CaseResult {
         }
     }
     let _ = txn.commit();
+    // The same bounds in the past, where records may be found by other means.
+    let first = db.save_version()?;
+    let seen = db.begin_read()?;
+    commit(&db, &[("a", "2")])?;
+    for range in keys.iter().flat_map(|key| [KeyRange::prefix(key), KeyRange::from(..key)]) {
+        for txn in [db.read_at(first)?, db.begin_read()?] {
+            txn.range(&range).try_for_each(|item| item.map(drop))?;
+            txn.range(&range).rev().try_for_each(|item| item.map(drop))?;
+        }
+        seen.range(&range).try_for_each(|item| item.map(drop))?;
+        let _ = db.diff(first.into(), At::Head, range.clone())?.count();
+        let _ = db.restore(first, range.clone());
+        let _ = db.watch(range)?;
+    }
     for n in [0, 1, 2, u64::MAX - 1, u64::MAX] {
         let (v, ts) = (Version::new(n), Timestamp::new(n));
         let _ = db.read_at(v).map(drop);

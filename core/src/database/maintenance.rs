@@ -1,5 +1,6 @@
 //! Pruning, by hand and in the background.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use std::thread;
 
@@ -25,10 +26,45 @@ const WRITES_BETWEEN_PRUNES: usize = 64;
 #[derive(Debug)]
 pub(super) struct Maintenance {
     /// Held while a prune runs: one at a time, and none while closing.
-    pruning: Mutex<()>,
+    pruning: Mutex<Moves>,
     writes: AtomicUsize,
     stopping: AtomicBool,
     signal: Arc<Signal>,
+}
+
+/// The commits by which prunes made it known that less of the history is kept. They are
+/// none of those that [`History::Commits`] counts: else prunes alone would use it up.
+#[derive(Debug)]
+struct Moves {
+    /// Since the database was opened, ascending; those that may still count.
+    made: VecDeque<Timestamp>,
+    /// The last commit before that.
+    opened_at: Timestamp,
+}
+
+impl Moves {
+    /// The highest timestamp that has so many commits above it that are no moves.
+    fn horizon(&self, head: Timestamp, keep: u64) -> Timestamp {
+        let mut horizon = head;
+        loop {
+            let made = self.made.iter().filter(|ts| **ts > horizon).count() as u64;
+            // Before the opening, every second one may be a move: none follows another.
+            let maybe = self.opened_at.get().saturating_sub(horizon.get()).div_ceil(2);
+            let above = keep.saturating_add(made).saturating_add(maybe);
+            let lower = Timestamp::new(head.get().saturating_sub(above));
+            if lower == horizon {
+                return horizon;
+            }
+            horizon = lower;
+        }
+    }
+
+    fn add(&mut self, ts: Timestamp, horizon: Timestamp) {
+        self.made.push_back(ts);
+        while self.made.front().is_some_and(|ts| *ts <= horizon) {
+            self.made.pop_front();
+        }
+    }
 }
 
 /// What the background thread sleeps on, without holding the database.
@@ -47,9 +83,10 @@ enum Due {
 }
 
 impl Maintenance {
-    pub(super) fn new() -> Self {
+    /// `opened_at` is the newest commit that was found.
+    pub(super) fn new(opened_at: Timestamp) -> Self {
         Self {
-            pruning: Mutex::new(()),
+            pruning: Mutex::new(Moves { made: VecDeque::new(), opened_at }),
             writes: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
             signal: Arc::new(Signal::default()),
@@ -137,31 +174,46 @@ fn prune_when_due<S: Store>(database: &Weak<Inner<S>>, signal: &Signal) {
 
 impl<S: Store> Inner<S> {
     pub(super) fn prune(&self) -> Result<PruneReport> {
-        let _pruning = self.maintenance.pruning.lock();
+        let mut moves = self.maintenance.pruning.lock();
         if self.maintenance.stopping.load(Ordering::SeqCst) {
             return Err(Error::closed());
         }
-        self.pipeline.lock().check()?;
-        self.move_history()?;
+        self.settle_history(&mut moves)?;
         self.store.prune(&self.retention())
     }
 
-    /// Moves up what history is promised, as far as the options allow, and
-    /// makes that known to the next open, before anything is removed.
-    fn move_history(&self) -> Result<()> {
-        let History::Commits(keep) = self.options.history else { return Ok(()) };
-        let head = self.pipeline.decided();
-        let horizon = Timestamp::new(head.get().saturating_sub(keep));
-        let mut table = self.table.write();
-        if table.history_since.is_none_or(|since| since >= horizon) {
-            return Ok(());
+    /// Moves up what history is promised, as far as the options allow. What is promised
+    /// is known to the next open before anything is removed, also where the options are
+    /// others than the last time and nothing was committed since.
+    fn settle_history(&self, moves: &mut Moves) -> Result<()> {
+        let horizon = self.movable_history(moves);
+        let state = self.pipeline.lock();
+        state.check()?;
+        if horizon.is_none() && state.catalog.is_empty() {
+            // A commit that took an entry along may still be under way.
+            let assigned = state.assigned();
+            self.pipeline.wait_visible(state, assigned);
+            return self.pipeline.lock().check();
         }
-        table.history_since = Some(horizon);
-        drop(table);
+        drop(state);
+        if horizon.is_some() {
+            self.table.write().history_since = horizon;
+        }
         let mut state = self.pipeline.enter(None)?;
-        state.catalog.push(history_entry(Some(horizon)));
-        self.submit(state, Proposal::catalog_only(None, Durability::Sync))?;
+        state.catalog.extend(horizon.map(|since| history_entry(Some(since))));
+        let ts = self.submit(state, Proposal::catalog_only(None, Durability::Sync))?;
+        if let Some(horizon) = horizon {
+            moves.add(ts, horizon);
+        }
         Ok(())
+    }
+
+    /// Down to where history may go, if that is above where it begins.
+    fn movable_history(&self, moves: &Moves) -> Option<Timestamp> {
+        let History::Commits(keep) = self.options.history else { return None };
+        let horizon = moves.horizon(self.pipeline.decided(), keep);
+        let since = self.table.read().history_since?;
+        (since < horizon).then_some(horizon)
     }
 }
 
@@ -171,9 +223,32 @@ mod tests {
 
     #[test]
     fn thread_that_prunes_is_told_to_end_when_the_database_goes() {
-        let maintenance = Maintenance::new();
+        let maintenance = Maintenance::new(Timestamp::ZERO);
         let signal = maintenance.signal.clone();
         drop(maintenance);
         assert_eq!(*signal.due.lock(), Due::Stop);
+    }
+
+    /// In every row of moves and other commits that there can be.
+    #[test]
+    fn horizon_has_enough_commits_above_it_that_are_no_moves() {
+        let ts = |n: usize| Timestamp::new(n as u64);
+        for bits in 0..1_u32 << 10 {
+            let is_move = |n: usize| bits >> (n - 1) & 1 == 1;
+            if (2..=10).any(|n| is_move(n) && is_move(n - 1)) || is_move(1) {
+                continue;
+            }
+            for opened in 0..=10 {
+                let made = (opened + 1..=10).filter(|n| is_move(*n)).map(ts).collect();
+                let moves = Moves { made, opened_at: ts(opened) };
+                for keep in 0..=11 {
+                    let horizon = usize::try_from(moves.horizon(ts(10), keep).get()).unwrap_or(99);
+                    let above = (horizon + 1..=10).filter(|n| !is_move(*n)).count() as u64;
+                    assert!(above >= keep || horizon == 0, "{bits:b} {opened} {keep}: {horizon}");
+                    let tight = (horizon..=10).filter(|n| *n > 0 && !is_move(*n)).count() as u64;
+                    assert!(opened > 0 || tight <= keep + 1, "{bits:b} {keep}: {horizon}");
+                }
+            }
+        }
     }
 }

@@ -152,8 +152,8 @@ impl<S: Store> Database<S> {
             versions::read_catalog(&recovered).map_err(|e| e.in_backend(store.name()))?;
         let history_since =
             (options.history != History::None).then(|| kept_since.unwrap_or(recovered.last_ts));
-        // What the catalog says of history follows with the next commit: until
-        // then, nothing is kept or lost that it would be wrong about.
+        // What the catalog says of history follows with the next commit or prune, whichever
+        // comes first: until then, nothing is kept or lost that it would be wrong about.
         let catalog = match history_since == kept_since {
             true => Vec::new(),
             false => vec![versions::history_entry(history_since)],
@@ -167,7 +167,7 @@ impl<S: Store> Database<S> {
             watermark: Watermark::new(),
             pipeline,
             watch: WatchHub::new(),
-            maintenance: Maintenance::new(),
+            maintenance: Maintenance::new(recovered.last_ts),
             table: RwLock::new(table),
             store,
             options,
@@ -302,11 +302,11 @@ impl<S: Store> Connection for Database<S> {
     }
 
     fn restore(&self, version: Version, range: KeyRange) -> Result<CommitInfo> {
-        history::restore(self, version, &range)
+        history::restore(self, version, &range.within_limits())
     }
 
     fn diff(&self, from: At, to: At, range: KeyRange) -> Result<Diff> {
-        self.0.diff(from, to, &range)
+        self.0.diff(from, to, &range.within_limits())
     }
 
     fn changes(&self, from: Timestamp, to: Timestamp) -> Result<Changes> {

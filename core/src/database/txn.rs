@@ -126,7 +126,7 @@ impl<S: Store> ReadTxn for DatabaseRead<S> {
     }
 
     fn range(&self, range: impl Into<KeyRange>) -> DatabaseRange<'_, S> {
-        self.0.range(&range.into(), OwnRange::default())
+        self.0.range(&range.into().within_limits(), OwnRange::default())
     }
 }
 
@@ -198,7 +198,7 @@ impl<S: Store> ReadTxn for DatabaseWrite<S> {
     }
 
     fn range(&self, range: impl Into<KeyRange>) -> DatabaseRange<'_, S> {
-        let range = range.into();
+        let range = range.into().within_limits();
         let mut items = self.view.range(&range, self.writes.range(&range));
         if self.is_validated() && !range.is_empty() {
             items.track(&self.reads, range);
@@ -221,14 +221,14 @@ impl<S: Store> WriteTxn for DatabaseWrite<S> {
     fn mark_read(&mut self, range: impl Into<KeyRange>) -> Result<()> {
         self.view.inner.check_open()?;
         if self.is_validated() {
-            self.reads.lock().add_range(range.into());
+            self.reads.lock().add_range(range.into().within_limits());
         }
         Ok(())
     }
 
     fn mark_written(&mut self, range: impl Into<KeyRange>) -> Result<()> {
         self.view.inner.check_open()?;
-        self.writes.mark(range.into());
+        self.writes.mark(range.into().within_limits());
         Ok(())
     }
 
@@ -360,7 +360,7 @@ impl<S: Store> ReadTxn for DatabaseSnapshotReads<'_, S> {
     }
 
     fn range(&self, range: impl Into<KeyRange>) -> DatabaseRange<'_, S> {
-        let range = range.into();
+        let range = range.into().within_limits();
         self.view.range(&range, self.writes.range(&range))
     }
 }

@@ -114,7 +114,7 @@ impl WriteSet {
             return Ok(());
         }
         let (Ok(at) | Err(at)) = found;
-        if at != self.list.len() && at >= LIST_MAX.min(self.list.len()) {
+        if at != self.list.len() && self.list.len() >= LIST_MAX {
             let list = mem::take(&mut self.list).into_iter().map(|w| (w.key, w.value));
             self.tree.extend(list);
             return self.put_in_tree(key, value, bytes_max);
@@ -185,6 +185,20 @@ mod tests {
             assert_eq!(set.bytes, bytes.sum::<usize>());
             let (writes, _) = set.into_parts();
             assert!(writes.iter().map(|w| (&w.key, &w.value)).eq(&map));
+        }
+        Ok(())
+    }
+
+    /// Each would move all that are in the list.
+    #[test]
+    fn long_list_is_left_with_the_first_key_that_is_not_the_last() -> Result<()> {
+        for descending in [false, true] {
+            let mut set = WriteSet::default();
+            for n in 0..100u8 {
+                set.put(&[if descending { 200 - n } else { n + 1 }], None, usize::MAX)?;
+            }
+            set.put(&[0], None, usize::MAX)?;
+            assert!(set.list.is_empty() && set.tree.len() == 101, "{descending}");
         }
         Ok(())
     }

@@ -95,6 +95,43 @@ fn history_is_readable_down_to_what_was_promised() -> TestResult {
     Ok(())
 }
 
+/// Found by reading: the entry of the catalog waited for a commit that did not come.
+#[test]
+fn prune_without_history_ends_the_promise_of_an_earlier_opening() -> TestResult {
+    let options = Options::new().pruning(Pruning::Manual);
+    let (db, store) = open_with(options.history(History::All))?;
+    let stamps = ["0", "1", "2"].map(|value| put(&db, "k", value).unwrap());
+    Database::open(store.clone(), options)?.prune()?;
+    let again = Database::open(store, options.history(History::All))?;
+    assert_eq!(kind(again.read_as_of(stamps[1])), Some(ErrorKind::HistoryPruned));
+    assert_eq!(kind(again.changes(stamps[0], stamps[2])), Some(ErrorKind::HistoryPruned));
+    assert_eq!(get(&again.begin_read()?, "k").as_deref(), Some("2"));
+    Ok(())
+}
+
+/// Found by reading: each prune made a commit, by which the next one moved on.
+#[test]
+fn prunes_use_up_no_history_by_themselves() -> TestResult {
+    let options = Options::new().pruning(Pruning::Manual).history(History::Commits(3));
+    let (db, store) = open_with(options)?;
+    let stamps = (0..6)
+        .map(|_| put(&db, "k", "x").and_then(|ts| db.prune().map(|_| ts)))
+        .collect::<Result<Vec<_>>>()?;
+    let check = |db: &Database<_>| -> TestResult {
+        for _ in 0..5 {
+            let before = db.stats()?.head_ts;
+            db.prune()?;
+            assert_eq!(db.stats()?.head_ts, before, "there is nothing to make known");
+        }
+        let commits = db.changes(stamps[2], db.stats()?.head_ts)?;
+        let commits = commits.collect::<Result<Vec<_>>>()?;
+        assert_eq!(commits.iter().filter(|commit| !commit.writes.is_empty()).count(), 3);
+        Ok(())
+    };
+    check(&db)?;
+    check(&Database::open(store, options)?)
+}
+
 #[test]
 fn timestamp_without_history_is_readable_only_at_head_and_pins() -> TestResult {
     let (db, _) = open()?;
