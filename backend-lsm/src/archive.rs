@@ -24,9 +24,6 @@ use crate::reader::Reader;
 
 const TRAILER_LEN: u64 = 38;
 
-/// More than any table of contents or any section that is read whole.
-const PART_LEN_MAX: u64 = 1 << 20;
-
 /// One section.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Section {
@@ -64,8 +61,8 @@ impl Archive {
         Ok(Self { file, sections })
     }
 
-    /// The bytes of a section of moderate length; `None` if there is no such
-    /// section, or not as long in the file.
+    /// The bytes of a section; `None` if there is no such section, or not as long in
+    /// the file.
     pub(crate) fn section(&self, name: &[u8], what: &str) -> Result<Option<Vec<u8>>> {
         match self.sections.iter().find(|section| section.name == name) {
             Some(section) => read_part(&self.file, section.pos, section.len, what),
@@ -74,10 +71,11 @@ impl Archive {
     }
 }
 
-/// A part of a file; `None` if the file ends before, or the part is too long to
-/// be one.
+/// A part of a file; `None` if the file ends before.
 fn read_part(file: &File, pos: u64, len: u64, what: &str) -> Result<Option<Vec<u8>>> {
-    let Some(len) = usize::try_from(len).ok().filter(|_| len <= PART_LEN_MAX) else {
+    let file_len = file.metadata().map_err(io(format!("reading {what}")))?.len();
+    let is_within = pos.checked_add(len).is_some_and(|end| end <= file_len);
+    let Some(len) = usize::try_from(len).ok().filter(|_| is_within) else {
         return Ok(None);
     };
     let mut bytes = vec![0; len];
@@ -118,4 +116,28 @@ pub(crate) fn decode_contents(bytes: &[u8]) -> Option<Vec<Section>> {
         sections.push(Section { name, pos, len });
     }
     reader.is_at_end().then_some(sections)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Found by reading: a list of 31,776 tables is over a mebibyte long.
+    #[test]
+    fn section_is_read_however_long_it_is_and_never_beyond_the_file() -> Result<()> {
+        let dir = tempfile::tempdir().map_err(io("making a directory"))?;
+        let path = dir.path().join("archive");
+        let section = vec![7; 3 << 20];
+        for (claimed, is_read) in [(section.len(), true), (section.len() + 1000, false)] {
+            let entry = [&0_u64.to_le_bytes()[..], &(claimed as u64).to_le_bytes()].concat();
+            let contents = [b"TOC!", &1_u32.to_le_bytes()[..], &entry, &[1, 0], b"s"].concat();
+            let sum = xxhash_rust::xxh3::xxh3_128(&contents).to_le_bytes();
+            let at = [section.len(), contents.len()].map(|n| (n as u64).to_le_bytes()).concat();
+            let bytes = [&section, &contents, &b"SFA!\x01\0"[..], &sum, &at].concat();
+            std::fs::write(&path, bytes).map_err(io("writing"))?;
+            let found = Archive::open(&path, "it")?.section(b"s", "it")?;
+            assert_eq!(found, is_read.then(|| section.clone()), "{claimed}");
+        }
+        Ok(())
+    }
 }

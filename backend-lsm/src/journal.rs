@@ -14,10 +14,10 @@
 //!   its record says, since fjall leaves them out of its checksums;
 //! - the journals that there were when the database was closed are there;
 //! - a journal that was sealed was fsynced whole: what cannot be read there is
-//!   damage;
-//! - what cannot be read in the last journal is a torn tail, and is cut off, if
-//!   no group from there on was durable: neither the horizon nor any group that
-//!   can still be read further on says so. Else it is damage.
+//!   damage, if another with something in it follows;
+//! - what cannot be read in the last journal with something in it is a torn tail, and is
+//!   cut off, if no group from there on was durable: neither the horizon nor any group
+//!   that can still be read further on says so. Else it is damage.
 //!
 //! What is left undetected takes a crash and damage at once:
 //! - the newest durable groups lost together with the writes of the horizon about
@@ -97,7 +97,19 @@ pub(crate) fn inspect(
             return Err(corrupted(format!("journal {} is missing", name(id))));
         }
     }
-    let last = files.pop();
+    // fjall makes a new one before it removes another.
+    let Some((mut id, mut path)) = files.pop() else {
+        return Err(corrupted("every journal is missing"));
+    };
+    let mut bytes = read(&path)?;
+    // A worker may seal a journal after a write to it failed, and begin another, which
+    // stays empty. The torn tail is in the last that is not.
+    while bytes.is_empty()
+        && let Some(before) = files.pop()
+    {
+        (id, path) = before;
+        bytes = read(&path)?;
+    }
     for (id, path) in files {
         let (bytes, name) = (read(&path)?, name(id));
         let end = read_batches(&bytes, meta, &name, &mut found)?;
@@ -105,9 +117,7 @@ pub(crate) fn inspect(
             return Err(corrupted(format!("sealed journal {name} cannot be read from byte {end}")));
         }
     }
-    // fjall makes a new one before it removes another.
-    let Some((id, path)) = last else { return Err(corrupted("every journal is missing")) };
-    let (bytes, name) = (read(&path)?, name(id));
+    let name = name(id);
     let end = read_batches(&bytes, meta, &name, &mut found)?;
     let newest = found.newest.map_or(0, |group| group.number);
     if end >= bytes.len() {
@@ -248,17 +258,18 @@ fn read_batches(bytes: &[u8], meta: u64, name: &str, found: &mut Journals) -> Re
         if found.batch_seqno.is_some_and(|before| before >= batch.seqno) {
             return Err(wrong(format!("a batch numbered {} is out of order", batch.seqno)));
         }
-        let seqnos = match batch.group {
+        let (low, high) = match batch.group {
             Some(group) => {
                 found.follow(&group).map_err(wrong)?;
                 found.newest = Some(group);
                 found.seqno = group.seqno;
-                group.seqno
+                (group.seqno, group.seqno)
             }
-            None => found.batch_seqno.unwrap_or(0),
+            // The tables of `meta` may be ahead of the first batch, or behind it.
+            None => found.batch_seqno.map_or((0, found.seqno), |before| (before, before)),
         };
         // The checksum leaves the number of the batch out.
-        if !(seqnos..seqnos.saturating_add(SEQNO_SLACK)).contains(&batch.seqno) {
+        if !(low..high.saturating_add(SEQNO_SLACK)).contains(&batch.seqno) {
             return Err(wrong(format!("a batch is numbered {}", batch.seqno)));
         }
         found.batch_seqno = Some(batch.seqno);
@@ -352,6 +363,26 @@ pub(crate) fn read_to(bytes: &[u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A batch of nothing, as a prune's is one without a group.
+    fn batch(seqno: u64) -> Vec<u8> {
+        let sum = xxhash_rust::xxh3::xxh3_64(&[]).to_le_bytes();
+        [&[START][..], &[0; 4], &seqno.to_le_bytes(), &[END], &sum, &TRAILER].concat()
+    }
+
+    /// Found by reading: the tables say where the sequence is, if no batch does.
+    #[test]
+    fn first_batch_of_a_prune_may_have_any_number_that_the_tables_allow() {
+        let read = |seqno, first, second| {
+            let mut found = Journals { seqno, ..Journals::default() };
+            read_batches(&[batch(first), batch(second)].concat(), 1, "", &mut found).is_ok()
+        };
+        let late = 5 * SEQNO_SLACK;
+        assert!(read(late, late + 1, late + 2), "after so many");
+        assert!(read(late, late - 1, late + 1) && read(late, 1, 2), "before the tables");
+        assert!(!read(0, late, late + 1) && !read(late, late + SEQNO_SLACK, late * 9), "too far");
+        assert!(!read(late, late, late) && !read(late, 1, 1 + SEQNO_SLACK), "out of order, far");
+    }
 
     #[test]
     fn journal_is_read_alike_with_and_without_holes() -> Result<()> {

@@ -1,11 +1,14 @@
 //! The fjall database and its keyspaces.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use fjall::config::FilterPolicy;
-use fjall::{AbstractTree, Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable};
-use vellum_core::{Record, Result};
+use fjall::{
+    AbstractTree, Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Readable,
+};
+use vellum_core::{Record, Result, Timestamp};
 
 use crate::error::{corrupted, engine};
 use crate::heat::Heat;
@@ -17,6 +20,14 @@ use crate::table;
 /// has everybody who writes sleep, a tenth of a second at a time, and for ever if tables
 /// cannot be written.
 pub(crate) const SEALED_MAX: usize = 3;
+
+/// So many runs of tables that were not merged yet a keyspace has when another memtable is
+/// to be written out, at most. Where there are 30, fjall has everybody who writes wait as
+/// for memtables; those that are sealed already come on top.
+const RUNS_MAX: usize = 24;
+
+/// From so many bytes on fjall goes on in another journal.
+const JOURNAL_BYTES: u64 = 64_000_000;
 
 /// The open database. Snapshots hold it, so it is closed when the store and
 /// the last snapshot are gone.
@@ -38,6 +49,10 @@ pub(crate) struct Keyspaces {
     pub(crate) past: Records,
     /// What was overwritten in the memtable of `head`.
     pub(crate) heat: Heat,
+    /// Held by who seals a memtable, so that what was counted before still holds.
+    sealing: Mutex<()>,
+    /// More journals than this are too many.
+    journals_max: usize,
 }
 
 /// What the caller may tune.
@@ -97,6 +112,9 @@ impl Keyspaces {
             log: log?,
             records: Records::new(tuning.record_cache_bytes() / 4 * 3),
             past: Records::new(tuning.record_cache_bytes() / 4),
+            sealing: Mutex::new(()),
+            journals_max: usize::try_from(tuning.journal_bytes / JOURNAL_BYTES)
+                .map_or(usize::MAX, |journals| journals.saturating_add(2)),
             db,
         };
         for (id, keyspace) in (opened.meta.id()..).zip(opened.all()) {
@@ -174,20 +192,53 @@ impl Keyspaces {
     /// Has the memtable of a keyspace written out, once fewer than [`SEALED_MAX`] wait
     /// for that.
     pub(crate) fn rotate(&self, keyspace: &Keyspace) -> Result<()> {
+        let _sealing = self.sealing.lock().unwrap_or_else(PoisonError::into_inner);
         self.wait_while_sealed(keyspace, SEALED_MAX)?;
+        self.wait_while(|| keyspace.tree.l0_run_count() > RUNS_MAX)?;
         keyspace.rotate_memtable().map_err(engine("rotating a memtable"))?;
         Ok(())
     }
 
-    /// Waits while so many memtables, or more, wait to be written out. Unlike fjall, which
-    /// would wait for ever, it fails if the tables cannot be written.
+    /// Waits while fjall would have who writes wait, as it may do for ever: for memtables
+    /// that it found in the journals, or sealed by itself.
+    pub(crate) fn wait_for_room(&self) -> Result<()> {
+        self.all().into_iter().try_for_each(|ks| self.wait_while_sealed(ks, SEALED_MAX + 1))
+    }
+
     fn wait_while_sealed(&self, keyspace: &Keyspace, count: usize) -> Result<()> {
-        while keyspace.tree.sealed_memtable_count() >= count {
+        self.wait_while(|| keyspace.tree.sealed_memtable_count() >= count)
+    }
+
+    /// Waits for what fjall's workers do. Unlike fjall, which would wait for ever, it
+    /// fails if the tables cannot be written.
+    fn wait_while(&self, is_busy: impl Fn() -> bool) -> Result<()> {
+        while is_busy() {
             // It fails once fjall has given up.
             self.db.persist(PersistMode::Buffer).map_err(engine("writing tables"))?;
             std::thread::sleep(Duration::from_millis(1));
         }
         Ok(())
+    }
+
+    /// Whether there are journals that should be gone.
+    pub(crate) fn has_too_many_journals(&self) -> bool {
+        self.db.journal_count() > self.journals_max
+    }
+
+    /// Lets go of journals that fjall would keep for good. It removes one once the tables
+    /// of each keyspace have a number as high as the last in there; but where that was a
+    /// removal, it may be merged away, with all that was below it. So something is
+    /// removed that never was there, and that is written out. It is for who commits.
+    pub(crate) fn release_journals(&self) -> Result<()> {
+        let Self { history, touched, log, .. } = self;
+        let (key, never) = (&[0], Timestamp::ZERO);
+        let mut batch = OwnedWriteBatch::with_capacity(self.db.clone(), 3);
+        batch.remove(history, layout::history_key(key, never));
+        batch.remove(touched, layout::touched_key(never, key));
+        batch.remove(log, &layout::encode_ts(never)[..]);
+        let batch = batch.durability(Some(PersistMode::Buffer));
+        batch.commit().map_err(engine("letting go of journals"))?;
+        [history, touched, log].into_iter().try_for_each(|keyspace| self.rotate(keyspace))
     }
 
     /// The newest group; the zeroth in a new database.

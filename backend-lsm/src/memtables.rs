@@ -73,9 +73,11 @@ impl Memtables {
         self.largest >= self.limit / 8 * 7
     }
 
-    /// Has those that are full written out. It is for who commits, as it waits for
-    /// the journal, and for tables where many memtables wait to be written out.
+    /// Has those that are full written out, and waits until fjall takes writes. It is for
+    /// who commits, as it waits for the journal, and for tables where many memtables wait
+    /// to be written out.
     pub(crate) fn write_out_full(&mut self, keyspaces: &Keyspaces) -> Result<()> {
+        keyspaces.wait_for_room()?;
         if self.largest < self.limit {
             return Ok(());
         }
@@ -83,6 +85,9 @@ impl Memtables {
             if keyspace.tree.active_memtable().size() >= self.limit {
                 keyspaces.rotate(keyspace)?;
             }
+        }
+        if keyspaces.has_too_many_journals() {
+            keyspaces.release_journals()?;
         }
         self.look(keyspaces);
         Ok(())
@@ -246,6 +251,32 @@ mod tests {
         for writer in writers {
             writer.join().map_err(|_| error(ErrorKind::Poisoned, "a writer panicked"))??;
         }
+        db.close()
+    }
+
+    /// Found by reading: fjall waits after the batch was written, and for ever if tables
+    /// cannot be.
+    #[test]
+    fn commit_waits_before_it_writes_where_fjall_would_wait_after() -> Result<()> {
+        let dir = tempfile::tempdir().map_err(io("making a directory"))?;
+        let options = Options::new().durability(Durability::Buffered);
+        let db = crate::Builder::new(dir.path().join("db")).options(options).open()?;
+        let keyspaces = db.store().keyspaces()?;
+        let put = |n: usize| db.transact(|txn| txn.put(&n.to_be_bytes(), "x"));
+        let held = keyspaces.head.tree.get_flush_lock();
+        // As after a crash, where each journal gives one.
+        for n in 0..=SEALED_MAX {
+            put(n)?;
+            keyspaces.head.rotate_memtable().map_err(crate::error::engine("sealing"))?;
+        }
+        let before = keyspaces.db.seqno();
+        thread::scope(|scope| {
+            let commit = scope.spawn(|| put(99));
+            thread::sleep(HELD);
+            assert_eq!(keyspaces.db.seqno(), before, "it was written");
+            drop(held);
+            commit.join().map_err(|_| error(ErrorKind::Poisoned, "it panicked"))?
+        })?;
         db.close()
     }
 

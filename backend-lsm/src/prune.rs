@@ -20,7 +20,11 @@ use crate::store::Open;
 const CHUNK: usize = 1024;
 
 /// From this many removals on, compaction is asked for at once.
+#[cfg(not(test))]
 const COMPACT_MIN: u64 = 1 << 16;
+/// Few, so that a test gets there.
+#[cfg(test)]
+const COMPACT_MIN: u64 = 1 << 12;
 
 pub(crate) fn prune(open: &Open, keep: &Retention) -> Result<PruneReport> {
     let keyspaces = &*open.keyspaces;
@@ -43,6 +47,7 @@ pub(crate) fn prune(open: &Open, keep: &Retention) -> Result<PruneReport> {
             keyspaces.write_out(keyspace)?;
             keyspace.major_compact().map_err(engine("compacting after a prune"))?;
         }
+        open.release_journals()?;
     }
     Ok(report)
 }
@@ -177,10 +182,46 @@ mod tests {
     use std::thread;
     use std::time::Duration;
 
-    use vellum_core::{Connection, ConnectionExt, Options, Pruning, WriteTxn};
+    use fjall::AbstractTree;
+    use vellum_core::{Connection, ConnectionExt, Durability, Options, Pruning, WriteTxn};
 
     use super::*;
     use crate::error::io;
+
+    /// Found by reading: all that `history` had is merged away, and with it the number that
+    /// fjall compares with those of its journals.
+    #[test]
+    fn journals_go_after_a_prune_that_leaves_nothing_of_the_past() -> Result<()> {
+        let dir = tempfile::tempdir().map_err(io("making a directory"))?;
+        let options = Options::new().pruning(Pruning::Manual).durability(Durability::Buffered);
+        let builder = crate::Builder::new(dir.path().join("db")).options(options);
+        let db = builder.memtable_bytes(8 << 20).open()?;
+        let keyspaces = db.store().keyspaces()?;
+        let keys = || (0..=COMPACT_MIN).map(u64::to_be_bytes);
+        let write = || -> Result<()> {
+            // Each journal has some of every keyspace.
+            keys().try_for_each(|key| db.transact(|txn| txn.put(&key, vec![7; 1 << 14])))
+        };
+        let settle = |most: usize| -> Result<bool> {
+            for _ in 0..200 {
+                if keyspaces.db.journal_count() <= most {
+                    return Ok(true);
+                }
+                thread::sleep(Duration::from_millis(20));
+            }
+            Ok(false)
+        };
+        write()?;
+        db.save_version()?;
+        write()?;
+        db.delete_version(1)?;
+        db.prune()?;
+        assert!(keyspaces.history.tree.table_count() <= 1, "it was compacted");
+        // `meta` is seldom full, and held nothing back but for that.
+        db.store().flush()?;
+        assert!(settle(1)?, "{} journals are left", keyspaces.db.journal_count());
+        db.verify().map(drop)
+    }
 
     #[test]
     fn prune_writes_to_no_journal_beside_who_holds_it() -> Result<()> {

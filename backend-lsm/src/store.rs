@@ -262,6 +262,14 @@ impl Open {
         Ok(())
     }
 
+    /// Lets go of journals that fjall would keep for what a prune removed.
+    pub(crate) fn release_journals(&self) -> Result<()> {
+        let mut applied = self.applied.lock().unwrap_or_else(PoisonError::into_inner);
+        self.keyspaces.release_journals()?;
+        applied.memtables.look(&self.keyspaces);
+        Ok(())
+    }
+
     /// Forgets that `history` may hold something, if it holds nothing. Under the
     /// lock, so that no commit is about to write there.
     pub(crate) fn note_empty_history(&self) -> Result<()> {

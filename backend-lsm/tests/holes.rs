@@ -134,6 +134,32 @@ fn torn_unacknowledged_batch_that_kept_its_end_leaves_the_acknowledged_prefix() 
     }
 }
 
+/// Found by reading: a worker seals the journal all the same when it is long enough, and
+/// the torn batch is in one that is not the last.
+#[test]
+fn torn_batch_is_cut_off_where_an_empty_journal_follows() {
+    let dir = place::scratch();
+    let (path, name, bytes) = written(dir.path(), 5, 700);
+    let bytes = &bytes[..used(&bytes)];
+    let torn = [bytes, &bytes[..ends(bytes)[0] / 2]].concat();
+    let next = |state: &Path, bytes: &[u8]| {
+        let number: u64 = name.file_stem().unwrap().to_str().unwrap().parse().unwrap();
+        fs::write(state.join(&name).with_file_name(format!("{}.jnl", number + 1)), bytes).unwrap();
+    };
+    for blank in [0, 1 << 16] {
+        let state = with(&path, &name, &torn);
+        next(&state, &vec![0; blank]);
+        assert_eq!(read(&state, 700).map_err(|e| e.to_string()), Ok(5), "{blank} zeros");
+    }
+    // What was durable is still missed, and one that something follows was fsynced.
+    let state = with(&path, &name, &bytes[..bytes.len() - 1]);
+    next(&state, &[]);
+    assert_eq!(read(&state, 700).map_err(|e| e.kind()), Err(ErrorKind::Corrupted));
+    let state = with(&path, &name, &torn);
+    next(&state, &[1]);
+    assert_eq!(read(&state, 700).map_err(|e| e.kind()), Err(ErrorKind::Corrupted));
+}
+
 #[test]
 fn commit_whose_fsync_failed_is_there_as_a_whole_after_reopening() {
     let dir = place::scratch();

@@ -256,7 +256,9 @@ mod tests {
             for end in [None, Some(end.clone())] {
                 let range = KeyRange::new(start.clone(), end);
                 let cut = range.clone().within_limits();
-                assert!(cut.start.len().max(cut.end.as_ref().map_or(0, Bytes::len)) <= MAX_KEY_LEN + 1);
+                assert!(
+                    cut.start.len().max(cut.end.as_ref().map_or(0, Bytes::len)) <= MAX_KEY_LEN + 1
+                );
                 assert!(keys.iter().all(|key| cut.contains(key) == range.contains(key)));
             }
         }
