@@ -75,14 +75,14 @@ pub trait Connection: Clone + Send + Sync + 'static {
     /// not allow it; `InvalidVersion` if the number is not above the last one,
     /// or no number is left; `Invalid` if the metadata is over
     /// [`MAX_METADATA_LEN`](crate::MAX_METADATA_LEN); nothing changes then.
-    /// `CommitUnknown`; `Poisoned`; `Closed`.
+    /// `CommitUnknown`; `Poisoned`; `Closed`; `Io`.
     fn save_version_with(&self, options: SaveOptions) -> Result<Version>;
 
     /// Deletes these versions, all or none. Transactions that read them go on.
     ///
     /// # Errors
     /// `VersionNotFound` if one of them does not exist; nothing changes then.
-    /// `CommitUnknown`; `Poisoned`; `Closed`.
+    /// `CommitUnknown`; `Poisoned`; `Closed`; `Io`.
     fn delete_versions(&self, versions: &[Version]) -> Result<()>;
 
     /// Makes the head equal to the last saved version (empty, if there is
@@ -136,10 +136,12 @@ pub trait Connection: Clone + Send + Sync + 'static {
 
     /// Removes the records that no open snapshot, no saved version, no kept
     /// history and no head can see. The engine also does so by itself, unless
-    /// [`Pruning::Manual`](crate::Pruning) was asked for.
+    /// [`Pruning::Manual`](crate::Pruning) was asked for. Where less of the history is
+    /// kept from now on, that is made known first, by a commit that waits for a
+    /// transaction that runs alone.
     ///
     /// # Errors
-    /// `Closed`; `Io`; `Corrupted`.
+    /// `Closed`; `Poisoned`; `CommitUnknown`; `Io`; `Corrupted`.
     fn prune(&self) -> Result<PruneReport>;
 
     /// Reads everything at rest and checks it.

@@ -136,6 +136,25 @@ pub(crate) fn successor(key: &[u8]) -> Bytes {
     next.into()
 }
 
+/// The same keys as those of all of these, in ranges that ascend and do not touch.
+pub(crate) fn joined(mut ranges: Vec<KeyRange>) -> Vec<KeyRange> {
+    ranges.sort_unstable_by(|a, b| a.start().cmp(b.start()));
+    let mut joined: Vec<KeyRange> = Vec::with_capacity(ranges.len());
+    for range in ranges {
+        match joined.last_mut() {
+            Some(last) if last.end().is_none_or(|end| range.start() <= end) => {
+                let end = match (last.end(), range.end()) {
+                    (Some(a), Some(b)) => Some(a.max(b).clone()),
+                    _ => None,
+                };
+                *last = KeyRange::new(last.start().clone(), end);
+            }
+            _ => joined.push(range),
+        }
+    }
+    joined
+}
+
 fn at(key: &[u8]) -> Bytes {
     Bytes::copy_from_slice(key)
 }

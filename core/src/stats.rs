@@ -29,7 +29,7 @@ pub struct Stats {
     /// Keys that the conflict index holds for them; one that the last few commits
     /// wrote again counts again.
     pub window_keys: usize,
-    /// Bytes of those keys.
+    /// Bytes of those keys, and of the bounds of ranges that were declared as written.
     pub window_bytes: usize,
     /// Transactions that committed with writes since the database was opened.
     pub commits: u64,

@@ -82,17 +82,20 @@ pub trait WriteTxn: ReadTxn {
     fn delete(&mut self, key: &[u8]) -> Result<()>;
 
     /// Declares these keys as read, without reading them: a later commit that
-    /// wrote one of them is a conflict.
+    /// wrote one of them is a conflict. Under [`Isolation::Snapshot`], which
+    /// validates no reads, it changes nothing.
     ///
     /// # Errors
     /// `Closed`.
     fn mark_read(&mut self, range: impl Into<KeyRange>) -> Result<()>;
 
     /// Declares these keys as written, without writing them: others that read
-    /// or write one of them conflict with this transaction as if it had.
+    /// or write one of them conflict with this transaction as if it had. The bounds
+    /// count as written bytes.
     ///
     /// # Errors
-    /// `Closed`.
+    /// `Invalid` if the transaction would be over its limit (`MAX_TXN_BYTES`); it stays
+    /// usable. `Closed`.
     fn mark_written(&mut self, range: impl Into<KeyRange>) -> Result<()>;
 
     /// A view of this transaction, its own writes included, whose reads are
@@ -106,7 +109,9 @@ pub trait WriteTxn: ReadTxn {
     ///
     /// # Errors
     /// `Conflict` (nothing was written; run it again); `CommitUnknown` (it may
-    /// or may not be durable); `Poisoned`, `Closed` (nothing was written).
+    /// or may not be durable); `Io` (nothing was written, and the handle takes no more
+    /// writes); `Poisoned`, `Closed`, `Invalid` if no timestamp is left (nothing was
+    /// written).
     fn commit(self) -> Result<CommitInfo>;
 
     /// Drops everything that was written.
@@ -330,7 +335,7 @@ pub trait WriteTxnExt: WriteTxn {
     /// so conflict even if neither writes it.
     ///
     /// # Errors
-    /// As [`ReadTxn::get`].
+    /// As [`ReadTxn::get`] and [`WriteTxn::mark_written`].
     fn get_for_update(&mut self, key: &[u8]) -> Result<Option<Bytes>> {
         let value = self.get(key)?;
         self.mark_written(KeyRange::key(key))?;

@@ -16,8 +16,9 @@
 //! - a range: if few commits came since, a binary search in the sorted keys of
 //!   each; else a walk over an ordered map of the window's keys, which commits
 //!   do not pay for: whoever asks first after them brings it up to date;
-//! - ranges that were declared as written are rare, and are compared one by
-//!   one, newest first, down to the read timestamp.
+//! - keys that were declared as written stand among those that were written;
+//! - ranges that were declared are rare: those of each commit are searched, newest
+//!   first, down to the read timestamp.
 //!
 //! Invariants:
 //! 1. `log` ascends by timestamp and holds every commit after the last
@@ -35,6 +36,7 @@ use bytes::Bytes;
 use crate::store::Write;
 use crate::{ConflictInfo, KeyRange, Observed, Timestamp};
 
+use super::marks::{Marks, overlapping, range_of};
 use super::newest::{Newest, shrunk};
 use super::packed::PackedKeys;
 use super::read_set::ReadSet;
@@ -54,17 +56,20 @@ pub(super) struct ConflictIndex {
     newest: Newest,
     ordered: BTreeMap<Bytes, Timestamp>,
     ordered_to: Timestamp,
-    /// Ranges declared as written by the commits of `log`, in their order.
-    marks: VecDeque<(Timestamp, KeyRange)>,
-    /// Bytes of the keys in `log`.
+    /// Ranges declared as written by commits of `log`, in their order; those of one commit
+    /// ascend, and no two touch.
+    marks: VecDeque<(Timestamp, Vec<KeyRange>)>,
+    /// Bytes of the keys in `log`, and of the bounds in `marks`.
     bytes: usize,
 }
 
-/// What one commit of the window wrote.
+/// What one commit of the window wrote, or declared as written.
 #[derive(Debug)]
 struct Committed {
     ts: Timestamp,
     keys: PackedKeys,
+    /// Those of the keys that were declared alone, ascending.
+    declared: Box<[Bytes]>,
 }
 
 /// What a transaction asks the index.
@@ -75,8 +80,8 @@ pub(super) struct Footprint<'a> {
     pub(super) reads: &'a ReadSet,
     /// Writes to validate, sorted; empty if they are blind.
     pub(super) writes: &'a [Write],
-    /// Ranges declared as written, to validate; empty if writes are blind.
-    pub(super) marks: &'a [KeyRange],
+    /// What is declared as written, to validate; empty if writes are blind.
+    pub(super) marks: &'a Marks,
 }
 
 impl Footprint<'_> {
@@ -90,9 +95,7 @@ impl Footprint<'_> {
         if self.reads.contains_key(key) {
             return Some(Observed::Key);
         }
-        if self.writes.binary_search_by(|w| (*w.key).cmp(key)).is_ok()
-            || self.marks.iter().any(|r| r.contains(key))
-        {
+        if self.writes.binary_search_by(|w| (*w.key).cmp(key)).is_ok() || self.marks.contains(key) {
             return Some(Observed::Write);
         }
         self.reads.range_of(key).map(|range| Observed::Range(range.clone()))
@@ -105,12 +108,26 @@ impl Footprint<'_> {
 
 impl ConflictIndex {
     /// Enters a commit, newer than all before. `writes` are sorted.
-    pub(super) fn enter(&mut self, ts: Timestamp, writes: &[Write], marks: Vec<KeyRange>) {
-        let keys = PackedKeys::new(writes.iter().map(|w| &w.key));
+    pub(super) fn enter(&mut self, ts: Timestamp, writes: &[Write], marks: Marks) {
+        let is_written = |key: &&Bytes| writes.binary_search_by(|w| w.key.cmp(*key)).is_ok();
+        let declared: Box<[Bytes]> =
+            marks.keys().iter().filter(|key| !is_written(key)).cloned().collect();
+        let keys = match &*declared {
+            [] => PackedKeys::new(writes.iter().map(|w| &w.key)),
+            declared => {
+                let mut keys: Vec<_> = writes.iter().map(|w| &w.key).chain(declared).collect();
+                keys.sort_unstable();
+                PackedKeys::new(keys.into_iter())
+            }
+        };
         self.bytes += keys.byte_len();
-        self.marks.extend(marks.into_iter().map(|range| (ts, range)));
+        let ranges = marks.into_ranges();
+        if !ranges.is_empty() {
+            self.bytes += bound_bytes(&ranges);
+            self.marks.push_back((ts, ranges));
+        }
         let are_due = self.newest.wait(&keys);
-        self.log.push_back(Committed { ts, keys });
+        self.log.push_back(Committed { ts, keys, declared });
         if are_due {
             self.catch_up();
         }
@@ -140,7 +157,8 @@ impl ConflictIndex {
         }
         self.validate_keys(txn, since, 0..txn.reads.points().len())
             .or_else(|| self.validate_writes(txn, since, 0..txn.writes.len()))
-            .or_else(|| self.validate_marks(txn, since))
+            .or_else(|| self.validate_marked_keys(txn, since, 0..txn.marks.keys().len()))
+            .or_else(|| self.validate_marked_ranges(txn, since, 0..txn.marks.ranges().len()))
             .or_else(|| self.validate_ranges(txn, since, 0..txn.reads.ranges().len()))
     }
 
@@ -189,13 +207,29 @@ impl ConflictIndex {
         None
     }
 
-    /// The ranges that were declared as written.
-    pub(super) fn validate_marks(
+    /// The keys that were declared as written, of these positions.
+    pub(super) fn validate_marked_keys(
         &mut self,
         txn: &Footprint<'_>,
         since: Timestamp,
+        part: std::ops::Range<usize>,
     ) -> Option<ConflictInfo> {
-        for range in txn.marks {
+        for key in txn.marks.keys().get(part)? {
+            if let Some(hit) = self.key_after(key, since) {
+                return Some(txn.conflict(hit.0, Observed::Write, hit.1));
+            }
+        }
+        None
+    }
+
+    /// The ranges that were declared as written, of these positions.
+    pub(super) fn validate_marked_ranges(
+        &mut self,
+        txn: &Footprint<'_>,
+        since: Timestamp,
+        part: std::ops::Range<usize>,
+    ) -> Option<ConflictInfo> {
+        for range in txn.marks.ranges().get(part)? {
             if let Some(hit) = self.range_after(range, since) {
                 return Some(txn.conflict(hit.0, Observed::Write, hit.1));
             }
@@ -218,22 +252,31 @@ impl ConflictIndex {
         None
     }
 
-    /// Everything the transaction touched against declared writes alone.
+    /// Everything the transaction touched against declared ranges alone.
     fn validate_against_marks(
         &self,
         txn: &Footprint<'_>,
         since: Timestamp,
     ) -> Option<ConflictInfo> {
-        for (ts, mark) in self.marks.iter().rev().take_while(|(ts, _)| *ts > since) {
-            let key = txn.reads.points().iter().map(|(k, _)| (k, Observed::Key));
-            let written = txn.writes.iter().map(|w| (&w.key, Observed::Write));
-            let hit = key.chain(written).find(|(k, _)| mark.contains(k)).map(|(_, o)| o);
-            let range = || txn.reads.ranges().iter().find(|r| r.overlaps(mark));
-            let hit = hit
-                .or_else(|| range().map(|r| Observed::Range(r.clone())))
-                .or_else(|| txn.marks.iter().any(|r| r.overlaps(mark)).then_some(Observed::Write));
-            if let Some(observed) = hit {
-                return Some(txn.conflict(mark.start().clone(), observed, *ts));
+        for (ts, marks) in self.marks.iter().rev().take_while(|(ts, _)| *ts > since) {
+            let read = txn.reads.points().iter().map(|(key, _)| (key, Observed::Key));
+            let written = txn.writes.iter().map(|w| &w.key).chain(txn.marks.keys());
+            let mut keys = read.chain(written.map(|key| (key, Observed::Write)));
+            let mut by_key = || {
+                let (key, observed) = keys.find(|(key, _)| range_of(marks, key).is_some())?;
+                Some((key.clone(), observed))
+            };
+            let overlaps = |range: &KeyRange| Some(overlapping(marks, range)?.start().clone());
+            let by_range = || {
+                let mut ranges = txn.reads.ranges().iter();
+                ranges.find_map(|r| Some((overlaps(r)?, Observed::Range(r.clone()))))
+            };
+            let by_mark = || {
+                let mut ranges = txn.marks.ranges().iter();
+                ranges.find_map(|r| Some((overlaps(r)?, Observed::Write)))
+            };
+            if let Some((key, observed)) = by_key().or_else(by_range).or_else(by_mark) {
+                return Some(txn.conflict(key, observed, *ts));
             }
         }
         None
@@ -256,7 +299,10 @@ impl ConflictIndex {
         };
         match written {
             Some(ts) => Some((key.clone(), ts)),
-            None => self.mark_after(since, |mark| mark.contains(key)),
+            None => {
+                let hit = self.mark_after(since, |marks| range_of(marks, key));
+                hit.map(|(_, ts)| (key.clone(), ts))
+            }
         }
     }
 
@@ -282,16 +328,17 @@ impl ConflictIndex {
             let mut keys = self.ordered.range::<[u8], _>(range.as_bounds());
             keys.find(|(_, ts)| **ts > since).map(|(key, ts)| (key.clone(), *ts))
         };
-        key.or_else(|| self.mark_after(since, |mark| mark.overlaps(range)))
+        key.or_else(|| self.mark_after(since, |marks| overlapping(marks, range)))
     }
 
-    fn mark_after(
-        &self,
+    /// The beginning of a range that was declared after `since`.
+    fn mark_after<'a>(
+        &'a self,
         since: Timestamp,
-        hits: impl Fn(&KeyRange) -> bool,
+        hit: impl Fn(&'a [KeyRange]) -> Option<&'a KeyRange>,
     ) -> Option<(Bytes, Timestamp)> {
         let mut newer = self.marks.iter().rev().take_while(|(ts, _)| *ts > since);
-        newer.find(|(_, mark)| hits(mark)).map(|(ts, mark)| (mark.start().clone(), *ts))
+        newer.find_map(|(ts, marks)| Some((hit(marks)?.start().clone(), *ts)))
     }
 
     /// Brings the ordered map up to date.
@@ -324,8 +371,9 @@ impl ConflictIndex {
                     self.ordered.remove(key);
                 }
             }
-            while self.marks.front().is_some_and(|(ts, _)| *ts <= commit.ts) {
-                self.marks.pop_front();
+            let is_gone = self.marks.front().is_some_and(|(ts, _)| *ts <= commit.ts);
+            if let Some((_, marks)) = is_gone.then(|| self.marks.pop_front()).flatten() {
+                self.bytes -= bound_bytes(&marks);
             }
         }
         self.shrink();
@@ -345,7 +393,7 @@ impl ConflictIndex {
         self.log.back().is_some_and(|c| c.ts <= upto).then(|| std::mem::take(self))
     }
 
-    /// The commits after `after`, up to and including `upto`, with their keys.
+    /// The commits after `after`, up to and including `upto`, with the keys that they wrote.
     pub(super) fn written(
         &self,
         after: Timestamp,
@@ -353,7 +401,12 @@ impl ConflictIndex {
     ) -> Vec<(Timestamp, Vec<Bytes>)> {
         let first = self.log.partition_point(|c| c.ts <= after);
         let commits = self.log.range(first..).take_while(|c| c.ts <= upto);
-        commits.map(|c| (c.ts, c.keys.iter().map(Bytes::copy_from_slice).collect())).collect()
+        let written = |c: &Committed| {
+            let is_written =
+                |key: &&[u8]| c.declared.binary_search_by(|of| (**of).cmp(*key)).is_err();
+            c.keys.iter().filter(is_written).map(Bytes::copy_from_slice).collect()
+        };
+        commits.map(|c| (c.ts, written(c))).collect()
     }
 
     pub(super) fn commits(&self) -> usize {
@@ -367,6 +420,11 @@ impl ConflictIndex {
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
+}
+
+/// Bytes of the bounds of these.
+fn bound_bytes(ranges: &[KeyRange]) -> usize {
+    ranges.iter().map(|range| range.start().len() + range.end().map_or(0, Bytes::len)).sum()
 }
 
 #[cfg(test)]
@@ -386,7 +444,8 @@ mod tests {
         [("d".."e"), ("f".."g")].into_iter().for_each(|range| reads.add_range(range.into()));
         reads.finish();
         let writes: Vec<_> = (0..5_u8).map(|n| write(vec![n].into())).collect();
-        let marks = ["a", "b", "c", "d", "e", "f", "g"].map(KeyRange::prefix);
+        let marks = ["a", "c", "e", "g"].map(KeyRange::prefix).into_iter();
+        let marks = Marks::new(marks.chain(["x", "y", "z"].map(KeyRange::key)).collect());
         let read_ts = Timestamp::ZERO;
         let footprint = Footprint { read_ts, reads: &reads, writes: &writes, marks: &marks };
         assert_eq!(footprint.len(), 3 + 2 + 5 + 7);
@@ -397,7 +456,11 @@ mod tests {
         const COMMITS: usize = if cfg!(miri) { 50 } else { 3 * SHRINK_MIN };
         let mut index = ConflictIndex::default();
         for n in 1..=COMMITS {
-            index.enter(Timestamp::new(n as u64), &[write(Bytes::from(n.to_string()))], Vec::new());
+            index.enter(
+                Timestamp::new(n as u64),
+                &[write(Bytes::from(n.to_string()))],
+                Marks::NONE,
+            );
         }
         let full = index.log.capacity();
         assert!(index.log.len() == COMMITS && full >= COMMITS);
@@ -415,7 +478,7 @@ mod tests {
         let mut index = ConflictIndex::default();
         let key = |n: u64| Bytes::from(format!("{n:02}"));
         for n in 1..=20 {
-            index.enter(Timestamp::new(n), &[key(n), key(n / 2)].map(write), Vec::new());
+            index.enter(Timestamp::new(n), &[key(n), key(n / 2)].map(write), Marks::NONE);
         }
         let hit = index.range_after(&KeyRange::all(), Timestamp::new(5));
         assert_eq!(hit.map(|(_, ts)| ts.get()), Some(7), "of 03, the lowest");

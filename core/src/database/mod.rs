@@ -20,7 +20,7 @@
 //!
 //! # Rooms
 //! - [`watermark`]: which snapshots and writers are open;
-//! - [`read_set`], [`write_set`], [`merge`], [`txn`]: one transaction;
+//! - [`read_set`], [`write_set`], [`marks`], [`merge`], [`txn`]: one transaction;
 //! - [`conflict`]: what the commits of the window wrote;
 //! - [`pipeline`]: from a write set to visible records;
 //! - [`versions`], [`history`]: saved versions, revert, diff and changes;
@@ -45,6 +45,7 @@ mod history;
 mod iter;
 mod limits;
 mod maintenance;
+mod marks;
 mod merge;
 #[cfg(all(test, loom))]
 mod models;
@@ -393,6 +394,8 @@ impl<S: Store> Inner<S> {
         let table = self.table.read();
         let (versions, history_since) = (table.versions.len(), table.history_since);
         drop(table);
+        // It may have to wait for a group that is applied, and commits not for it.
+        let store = self.store.stats();
         let state = self.pipeline.lock();
         Stats {
             backend: self.store.name(),
@@ -409,7 +412,7 @@ impl<S: Store> Inner<S> {
             conflicts: state.conflicts,
             groups: state.groups,
             poisoned: state.is_poisoned(),
-            store: self.store.stats(),
+            store,
         }
     }
 }

@@ -5,8 +5,10 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use foldhash::fast::RandomState;
 
-use crate::range::successor;
+use crate::range::{joined, successor};
 use crate::{KeyRange, Previous};
+
+use super::marks::range_of;
 
 /// Up to this many keys a linear search beats a hash table.
 const LINEAR_MAX: usize = 16;
@@ -97,21 +99,7 @@ impl ReadSet {
 
     /// Sorts the ranges and joins those that touch.
     fn merge(&mut self) {
-        self.ranges.sort_unstable_by(|a, b| a.start().cmp(b.start()));
-        let mut merged: Vec<KeyRange> = Vec::with_capacity(self.ranges.len());
-        for range in self.ranges.drain(..) {
-            match merged.last_mut() {
-                Some(last) if last.end().is_none_or(|end| range.start() <= end) => {
-                    let end = match (last.end(), range.end()) {
-                        (Some(a), Some(b)) => Some(a.max(b).clone()),
-                        _ => None,
-                    };
-                    *last = KeyRange::new(last.start().clone(), end);
-                }
-                _ => merged.push(range),
-            }
-        }
-        self.ranges = merged;
+        self.ranges = joined(std::mem::take(&mut self.ranges));
     }
 
     pub(super) fn points(&self) -> &[(Bytes, Previous)] {
@@ -129,8 +117,7 @@ impl ReadSet {
 
     /// The observed range that holds `key`, after [`finish`](Self::finish).
     pub(super) fn range_of(&self, key: &[u8]) -> Option<&KeyRange> {
-        let after = self.ranges.partition_point(|r| **r.start() <= *key);
-        self.ranges.get(after.checked_sub(1)?).filter(|r| r.contains(key))
+        range_of(&self.ranges, key)
     }
 
     /// Takes what was read at `key`, to hand it down with a write.

@@ -1,6 +1,7 @@
 //! The transactions of a [`Database`](super::Database).
 
 use std::fmt;
+use std::ops::Range;
 
 use bytes::Bytes;
 
@@ -8,12 +9,13 @@ use crate::store::{Previous, Snapshot};
 use crate::sync::atomic::Ordering;
 use crate::sync::{Mutex, MutexGuard, is_broken};
 use crate::{
-    CommitInfo, Durability, Error, Held, Isolation, KeyRange, ReadTxn, Record, Result, Store,
-    Timestamp, TxnOptions, WriteConflicts, WriteTxn,
+    CommitInfo, ConflictInfo, Durability, Error, Held, Isolation, KeyRange, ReadTxn, Record,
+    Result, Store, Timestamp, TxnOptions, WriteConflicts, WriteTxn,
 };
 
-use super::conflict::Footprint;
+use super::conflict::{ConflictIndex, Footprint};
 use super::iter::DatabaseRange;
+use super::marks::Marks;
 use super::pipeline::{GateId, Proposal, State};
 use super::read_set::ReadSet;
 use super::watermark::Slot;
@@ -228,8 +230,8 @@ impl<S: Store> WriteTxn for DatabaseWrite<S> {
 
     fn mark_written(&mut self, range: impl Into<KeyRange>) -> Result<()> {
         self.view.inner.check_open()?;
-        self.writes.mark(range.into().within_limits());
-        Ok(())
+        let bytes_max = self.view.inner.options.max_txn_bytes;
+        self.writes.mark(range.into().within_limits(), bytes_max)
     }
 
     fn snapshot_reads(&self) -> DatabaseSnapshotReads<'_, S> {
@@ -255,7 +257,7 @@ impl<S: Store> WriteTxn for DatabaseWrite<S> {
             read_ts: self.view.ts(),
             reads: &reads,
             writes: if detect { &writes } else { &[] },
-            marks: if detect { &marks } else { &[] },
+            marks: if detect { &marks } else { &Marks::NONE },
         };
         let state = inner.validate(&footprint, self.view.gate)?;
         let proposal = Proposal {
@@ -296,38 +298,29 @@ impl<S: Store> Inner<S> {
         if upto <= txn.read_ts {
             return Ok(txn.read_ts);
         }
-        let (keys, ranges) = (txn.reads.points().len(), txn.reads.ranges().len());
-        for first in (0..keys).step_by(VALIDATE_STEP) {
-            let part = first..keys.min(first + VALIDATE_STEP);
-            let mut state = self.pipeline.lock();
-            if let Some(conflict) = state.index.validate_keys(txn, txn.read_ts, part) {
-                return Err(self.lose(state, conflict));
+        type Validates =
+            fn(&mut ConflictIndex, &Footprint<'_>, Timestamp, Range<usize>) -> Option<ConflictInfo>;
+        let parts: [(usize, Validates); 5] = [
+            (txn.reads.points().len(), ConflictIndex::validate_keys),
+            (txn.reads.ranges().len(), ConflictIndex::validate_ranges),
+            (txn.writes.len(), ConflictIndex::validate_writes),
+            (txn.marks.keys().len(), ConflictIndex::validate_marked_keys),
+            (txn.marks.ranges().len(), ConflictIndex::validate_marked_ranges),
+        ];
+        for (len, validate) in parts {
+            for first in (0..len).step_by(VALIDATE_STEP) {
+                let part = first..len.min(first + VALIDATE_STEP);
+                let mut state = self.pipeline.lock();
+                if let Some(conflict) = validate(&mut state.index, txn, txn.read_ts, part) {
+                    return Err(self.lose(state, conflict));
+                }
             }
         }
-        for first in (0..ranges).step_by(VALIDATE_STEP) {
-            let part = first..ranges.min(first + VALIDATE_STEP);
-            let mut state = self.pipeline.lock();
-            if let Some(conflict) = state.index.validate_ranges(txn, txn.read_ts, part) {
-                return Err(self.lose(state, conflict));
-            }
-        }
-        let writes = txn.writes.len();
-        for first in (0..writes).step_by(VALIDATE_STEP) {
-            let part = first..writes.min(first + VALIDATE_STEP);
-            let mut state = self.pipeline.lock();
-            if let Some(conflict) = state.index.validate_writes(txn, txn.read_ts, part) {
-                return Err(self.lose(state, conflict));
-            }
-        }
-        let mut state = self.pipeline.lock();
-        match state.index.validate_marks(txn, txn.read_ts) {
-            Some(conflict) => Err(self.lose(state, conflict)),
-            None => Ok(upto),
-        }
+        Ok(upto)
     }
 
     /// Tells the loser once the winner is visible.
-    fn lose(&self, mut state: MutexGuard<'_, State>, conflict: crate::ConflictInfo) -> Error {
+    fn lose(&self, mut state: MutexGuard<'_, State>, conflict: ConflictInfo) -> Error {
         state.conflicts += 1;
         if !is_broken("a loser is told before the commit that beat it is visible") {
             self.pipeline.wait_visible(state, conflict.commit_ts);

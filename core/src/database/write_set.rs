@@ -9,6 +9,7 @@ use crate::store::{Previous, Write};
 use crate::{KeyRange, Result};
 
 use super::limits;
+use super::marks::Marks;
 
 /// Up to this many writes, and beyond as long as they come in ascending order,
 /// a sorted vector beats a tree; and it is what a commit hands down.
@@ -143,20 +144,23 @@ impl WriteSet {
         Ok(())
     }
 
-    /// Declares a range as written.
-    pub(super) fn mark(&mut self, range: KeyRange) {
+    /// Declares a range as written, unless the transaction would grow over `bytes_max`.
+    pub(super) fn mark(&mut self, range: KeyRange, bytes_max: usize) -> Result<()> {
         if !range.is_empty() {
+            let added = range.start().len() + range.end().map_or(0, Bytes::len);
+            self.bytes = limits::check_txn_bytes(self.bytes + added, bytes_max)?;
             self.marks.push(range);
         }
+        Ok(())
     }
 
-    /// The writes in key order, and the declared ranges.
-    pub(super) fn into_parts(self) -> (Vec<Write>, Vec<KeyRange>) {
+    /// The writes in key order, and what was declared.
+    pub(super) fn into_parts(self) -> (Vec<Write>, Marks) {
         let mut writes = self.list;
         let previous = Previous::Unknown;
         let in_tree = self.tree.into_iter();
         writes.extend(in_tree.map(|(key, value)| Write { key, value, previous: previous.clone() }));
-        (writes, self.marks)
+        (writes, Marks::new(self.marks))
     }
 }
 

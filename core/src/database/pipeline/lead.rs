@@ -120,8 +120,9 @@ impl<S: Store> Inner<S> {
             };
             state.applying = last;
             state.since_upkeep += queue.commits.len();
-            let due =
-                state.since_upkeep >= UPKEEP_COMMITS.max(state.retention.snapshots().len() / 8);
+            // What is retained is copied: so that a commit does not follow how much it is.
+            let kept = state.retention.snapshots().len() + state.retention.pins().len();
+            let due = state.since_upkeep >= UPKEEP_COMMITS.max(kept / 8);
             if due {
                 state.since_upkeep = 0;
             }

@@ -41,13 +41,14 @@ use std::time::Instant;
 use crate::store::{CatalogWrite, Commit, Write};
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Condvar, Mutex, MutexGuard, is_broken, park};
-use crate::{Durability, Error, KeyRange, Metadata, Result, Retention, Timestamp, Version};
+use crate::{Durability, Error, Metadata, Result, Retention, Timestamp, Version};
 
 use failure::Failure;
 use gather::{Gathering, Pace};
 use sleepers::{Looks, Sleepers};
 
 use super::conflict::ConflictIndex;
+use super::marks::Marks;
 use super::versions::{Numbers, TableChange};
 
 /// A leader steps down after this many groups, so that one committer does not
@@ -158,8 +159,8 @@ pub(super) struct GateId(u64);
 pub(super) struct Proposal {
     /// Sorted by key, each key once.
     pub(super) writes: Vec<Write>,
-    /// Ranges declared as written.
-    pub(super) marks: Vec<KeyRange>,
+    /// What was declared as written.
+    pub(super) marks: Marks,
     pub(super) change: Option<Change>,
     pub(super) durability: Durability,
     /// Whether it comes from a write transaction that is registered as open.
@@ -176,7 +177,7 @@ pub(super) enum Change {
 impl Proposal {
     /// A commit that only changes the catalog.
     pub(super) fn catalog_only(change: Option<Change>, durability: Durability) -> Self {
-        Self { writes: Vec::new(), marks: Vec::new(), change, durability, from_writer: false }
+        Self { writes: Vec::new(), marks: Marks::NONE, change, durability, from_writer: false }
     }
 }
 

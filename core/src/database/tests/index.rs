@@ -1,6 +1,9 @@
 //! The conflict index against a list of commits that is searched from end to end.
 
+use std::collections::BTreeSet;
+
 use super::super::conflict::{ConflictIndex, Footprint};
+use super::super::marks::Marks;
 use super::super::read_set::ReadSet;
 use crate::store::{Previous, Write};
 use crate::*;
@@ -28,6 +31,15 @@ impl Touched {
         };
         commit.keys.iter().any(touches) || commit.marks.iter().any(overlaps)
     }
+
+    /// Those of the keys that are written or declared alone, and of other bounds.
+    fn bytes(&self) -> usize {
+        let marks = Marks::new(self.marks.clone());
+        let keys: BTreeSet<_> = self.keys.iter().chain(marks.keys()).collect();
+        let bounds = |range: &KeyRange| [Some(range.start().clone()), range.end().cloned()];
+        let bounds = marks.ranges().iter().flat_map(bounds).flatten();
+        keys.into_iter().map(Bytes::len).sum::<usize>() + bounds.map(|key| key.len()).sum::<usize>()
+    }
 }
 
 struct Dice(u64);
@@ -54,6 +66,18 @@ impl Dice {
         keys.sort_unstable();
         keys.dedup();
         keys
+    }
+
+    /// Some ranges, of one key or of several, and rarely any.
+    fn marks(&mut self, rarity: u64) -> Vec<KeyRange> {
+        if !self.one_in(rarity) {
+            return Vec::new();
+        }
+        let one = |dice: &mut Self| match dice.one_in(2) {
+            true => vec![KeyRange::key(dice.key())],
+            false => dice.ranges(1),
+        };
+        (0..self.below(4)).flat_map(|_| one(self)).collect()
     }
 
     /// At most one range, and rarely, that holds a key at least.
@@ -93,8 +117,8 @@ fn index_answers_as_a_search_of_all_commits_does() {
             let place = format!("walk {walk}, step {step}");
             if dice.one_in(2) {
                 last += 1 + dice.below(2);
-                let (ts, keys, marks) = (Timestamp::new(last), dice.keys(4), dice.ranges(10));
-                index.enter(ts, &writes(&keys), marks.clone());
+                let (ts, keys, marks) = (Timestamp::new(last), dice.keys(4), dice.marks(5));
+                index.enter(ts, &writes(&keys), Marks::new(marks.clone()));
                 commits.push(Touched { ts, keys, marks, ..Touched::default() });
             }
             if dice.one_in(retires) {
@@ -106,7 +130,7 @@ fn index_answers_as_a_search_of_all_commits_does() {
             let txn = Touched {
                 ts: since,
                 keys: dice.keys(3),
-                marks: dice.ranges(10),
+                marks: dice.marks(5),
                 points: dice.keys(8),
                 ranges: dice.ranges(4),
             };
@@ -115,7 +139,7 @@ fn index_answers_as_a_search_of_all_commits_does() {
                 .map(|commit| commit.ts)
                 .collect();
             let (reads, writes) = (read_set(&txn), writes(&txn.keys));
-            let (reads, writes, marks) = (&reads, &writes[..], &txn.marks[..]);
+            let (reads, writes, marks) = (&reads, &writes[..], &Marks::new(txn.marks.clone()));
             let footprint = Footprint { read_ts: since, reads, writes, marks };
             let found = index.validate(&footprint, since).map(|info| info.commit_ts);
             match found {
@@ -124,8 +148,10 @@ fn index_answers_as_a_search_of_all_commits_does() {
             }
             hits += u64::from(found.is_some());
             misses += u64::from(found.is_none());
-            let bytes: usize = commits.iter().flat_map(|commit| &commit.keys).map(Bytes::len).sum();
+            let bytes: usize = commits.iter().map(Touched::bytes).sum();
             assert_eq!((index.commits(), index.bytes()), (commits.len(), bytes), "{place}");
+            let written = commits.iter().map(|commit| (commit.ts, commit.keys.clone()));
+            assert!(index.written(floor, Timestamp::MAX).into_iter().eq(written), "{place}");
         }
     }
     assert!(hits > walks && misses > walks, "{hits} conflicts, {misses} without");

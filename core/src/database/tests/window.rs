@@ -138,6 +138,18 @@ fn commit_at_the_read_timestamp_is_no_conflict() -> TestResult {
 }
 
 #[test]
+fn bounds_of_what_is_declared_count_as_written_bytes() -> TestResult {
+    let (db, _) = open_with(Options::new().max_txn_bytes(10))?;
+    let mut txn = db.begin_write()?;
+    txn.mark_written("a".."bcd")?;
+    assert_eq!(kind(txn.mark_written(KeyRange::key("abc"))), Some(ErrorKind::Invalid));
+    txn.mark_written(KeyRange::key("ab"))?;
+    assert_eq!(kind(txn.put(b"kk", "")), Some(ErrorKind::Invalid));
+    txn.commit()?;
+    Ok(())
+}
+
+#[test]
 fn window_is_let_go_up_to_the_oldest_writer_in_many_steps() -> TestResult {
     const OLD: usize = if cfg!(miri) { 270 } else { 600 };
     let (db, _) = open()?;
@@ -151,7 +163,7 @@ fn window_is_let_go_up_to_the_oldest_writer_in_many_steps() -> TestResult {
     put(&db, "after", "x")?;
     drop(old);
     let stats = db.stats()?;
-    assert_eq!((stats.window_commits, stats.window_bytes), (2, "after".len()));
+    assert_eq!((stats.window_commits, stats.window_bytes), (2, "after".len() + "ab".len()));
     newer.put(b"own", "x")?;
     assert_eq!(kind(newer.commit()), Some(ErrorKind::Conflict), "what is needed stays");
     let index = format!("{:?}", db.0.pipeline.lock().index);
