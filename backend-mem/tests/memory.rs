@@ -116,6 +116,7 @@ fn memory_follows_what_can_be_seen() {
         store
     });
     println!("{keys} records: {drained} bytes after 198 000 others came and went");
+    assert_eq!(format!("{:?}", store.stats()), format!("{:?}", load().stats()));
     assert!(drained <= fresh + fresh / 3, "{drained} bytes, {fresh} when fresh");
     drop(store);
 
@@ -157,6 +158,8 @@ fn memory_follows_what_can_be_seen() {
     let more = store.stats().memory_bytes.unwrap() as usize - estimate;
     println!("{kept} bytes more for as many that a reader sees, estimated {more}");
     is_close(more, kept);
+    store.prune(&head_only(&store)).unwrap();
+    assert_eq!(store.stats().memory_bytes.unwrap() as usize, estimate, "as before");
 }
 
 /// An estimate leaves out what the allocator rounds up and what is free in leaves, an

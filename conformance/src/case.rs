@@ -76,6 +76,15 @@ impl Effort {
         }
     }
 
+    /// The command that does the same again, for the tests of this name; all if it is empty.
+    pub(crate) fn replay(&self, test: &str) -> String {
+        let Self { seed, percent, .. } = self;
+        let command = format!(
+            "replay: VELLUM_CONFORMANCE_SEED={seed} VELLUM_CONFORMANCE_CASES={percent} cargo test"
+        );
+        format!("{command} {test}").trim_end().to_owned()
+    }
+
     /// Little: to try many broken backends in short time.
     #[must_use]
     pub const fn small() -> Self {
@@ -159,10 +168,11 @@ pub(crate) fn report<X>(case: &Case<X>, outcome: Outcome) {
         Outcome::Skipped(reason) => say(&format!("SKIPPED {}: {reason}\n", case.name)),
         #[expect(clippy::panic, reason = "this is how a test fails")]
         Outcome::Failed(failure) => panic!(
-            "\n{}\n  checks {} of the contract: {}\n\n{failure}\n",
+            "\n{}\n  checks {} of the contract: {}\n\n{failure}\n{}\n",
             case.name,
             case.guarantees.join(", "),
-            case.claim()
+            case.claim(),
+            Effort::from_env().replay(case.name)
         ),
     }
 }

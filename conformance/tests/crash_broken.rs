@@ -52,6 +52,7 @@ fn by_faults(subject: &Careless, scene: &Scene) -> Option<crash::Broken> {
 rejected!(store_that_never_syncs, Fault::NeverSyncs, by_power);
 rejected!(store_that_tears_commits_is_killed, Fault::Tears, by_kills);
 rejected!(store_that_tears_commits_loses_power, Fault::Tears, by_power);
+rejected!(store_that_hides_failed_syncs, Fault::HidesFailedSyncs, by_power);
 rejected!(store_that_hides_failed_writes, Fault::HidesFailures, by_faults);
 rejected!(store_that_acknowledges_too_early, Fault::AppliesLate, by_kills);
 

@@ -33,6 +33,7 @@ const BEYOND: &[Fault] = &[
     Fault::RewrittenKeyTwice,
     Fault::LongValueTruncated,
     Fault::ResumesAfterError,
+    Fault::EndsSilently,
     Fault::MetadataLimitUnchecked,
     Fault::VersionSetLive,
     Fault::MetadataLost,

@@ -8,8 +8,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 ///
 /// Each command takes a seed, shows its progress, and ends with one line of
 /// figures. When something is wrong it prints the seed, the shortest story it
-/// found and the command that runs it again, and exits with 1; it exits with 3
-/// when something hangs.
+/// found and the command that runs it again, and exits with 1; it exits with 2
+/// when it cannot run, and with 3 when something hangs.
 #[derive(Debug, Parser)]
 #[command(
     name = "vellum-proof",

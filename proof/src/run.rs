@@ -1,5 +1,6 @@
 //! A run: tasks on each backend at the same time, watched, and its figures.
 
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -32,9 +33,9 @@ pub(crate) fn run_soak(args: &Soak) -> Result<bool, Failure> {
             Some(round) => again(&lane.tasks, seed, round, &lane.line),
             None => soak(&lane.tasks, seed, time, &lane.line),
         };
-        soaked.map_err(|Found { round, failure }| {
+        soaked.map_err(|Found { round, task, failure }| {
             let repeat = format!("soak --backend {} --seed {seed} --round {round}", lane.name);
-            format!("{failure}\nrun it again: {COMMAND} {repeat}").into()
+            format!("{failure}\nround {round} ({task}); run it again: {COMMAND} {repeat}").into()
         })
     })
 }
@@ -115,8 +116,15 @@ fn finish(
         for lane in lanes {
             let (ended, work) = (&ended, &work);
             scope.spawn(move || {
-                let outcome = work(lane);
+                let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| work(lane)));
+                let outcome = outcome.unwrap_or_else(|_| {
+                    Err(format!("a task panicked\nrun it again: {COMMAND} {repeats}").into())
+                });
                 lane.line.done();
+                // At once: another lane may hang, which ends the process.
+                if let Err(failure) = &outcome {
+                    println!("{name} on {}: FOUND\n{failure}", lane.name);
+                }
                 if let Ok(mut ended) = ended.lock() {
                     ended.push((lane.name, outcome));
                 }
@@ -132,10 +140,7 @@ fn finish(
                 println!("{name} on {backend}: {tally}; nothing wrong ({rounds} rounds)");
                 figures.extend(rows(name, backend, &tally, repeats));
             }
-            Err(failure) => {
-                well = false;
-                println!("{name} on {backend}: FOUND\n{failure}");
-            }
+            Err(_) => well = false,
         }
     }
     if let Some(page) = common.record.as_deref().filter(|_| well) {

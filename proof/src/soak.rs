@@ -22,6 +22,9 @@ pub(crate) struct Soaked {
 pub(crate) struct Found {
     /// Which.
     pub(crate) round: u64,
+    /// What it was to do: with other tasks (without strace there are fewer) a round is
+    /// another.
+    pub(crate) task: &'static str,
     /// What.
     pub(crate) failure: Failure,
 }
@@ -45,7 +48,7 @@ pub(crate) fn soak(
         let name = task.name();
         line.show(begun.elapsed().as_secs(), &format!("{name} · {}", soaked.tally));
         let tally = task.run(seed_of(seed, round), task.round(), &Shown::within(line));
-        soaked.tally.add(&tally.map_err(|failure| Found { round, failure })?);
+        soaked.tally.add(&tally.map_err(|failure| Found { round, task: name, failure })?);
         soaked.rounds += 1;
     }
     Ok(soaked)
@@ -64,6 +67,6 @@ pub(crate) fn again(
     let at = usize::try_from(round).unwrap_or(usize::MAX) % tasks.len().max(1);
     let Some(task) = tasks.get(at) else { return Ok(Soaked::default()) };
     let tally = task.run(seed_of(seed, round), task.round(), &Shown::within(line));
-    let tally = tally.map_err(|failure| Found { round, failure })?;
+    let tally = tally.map_err(|failure| Found { round, task: task.name(), failure })?;
     Ok(Soaked { rounds: 1, tally })
 }

@@ -334,6 +334,11 @@ pub(crate) fn k4_range_that_erred_never_resumes<F: Factory>(cx: &Ctx<F>) -> Case
     holds(matches!(forward.next(), Some(Ok(_))), "the range begins")?;
     holds(matches!(both.next_back(), Some(Ok(_))), "the other begins at the back")?;
     db.close()?;
+    // What just ended would be taken for all that there was.
+    for (from, item) in [("front", forward.next()), ("back", both.next_back())] {
+        let erred = item.is_some_and(|item| item.is_err_and(|e| e.kind() == ErrorKind::Closed));
+        holds(erred, format!("a range of a closed database errs once, from the {from}"))?;
+    }
     for step in 0..6 {
         for item in [forward.next(), both.next_back(), both.next()] {
             match item {

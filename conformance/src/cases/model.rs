@@ -6,7 +6,7 @@ use crate::case::guarded;
 use crate::model::{Mode, ops, play};
 use crate::{CaseResult, Ctx, Factory, Failure, Outcome};
 
-fn compare<F: Factory>(cx: &Ctx<F>, name: &str, usual: u32, mode: Mode) -> CaseResult {
+fn compare<F: Factory>(cx: &Ctx<F>, usual: u32, mode: Mode) -> CaseResult {
     let config = Config {
         cases: cx.histories(usual),
         failure_persistence: None,
@@ -30,11 +30,9 @@ fn compare<F: Factory>(cx: &Ctx<F>, name: &str, usual: u32, mode: Mode) -> CaseR
             let steps: Vec<_> =
                 (1..).zip(&ops).map(|(n, op)| format!("  {n:>2}. {op:?}")).collect();
             Err(Failure::new(format!(
-                "the smallest history found that the model does not agree with:\n{}\n{}\n\
-                 replay: VELLUM_CONFORMANCE_SEED={} cargo test {name}",
+                "the smallest history found that the model does not agree with:\n{}\n{}",
                 steps.join("\n"),
                 reason.message(),
-                cx.effort.seed
             )))
         }
     }
@@ -42,19 +40,19 @@ fn compare<F: Factory>(cx: &Ctx<F>, name: &str, usual: u32, mode: Mode) -> CaseR
 
 pub(crate) fn i1_random_histories_agree_with_the_model<F: Factory>(cx: &Ctx<F>) -> CaseResult {
     let mode = Mode { history: false, reopens: false };
-    compare(cx, "i1_random_histories_agree_with_the_model", 800, mode)
+    compare(cx, 800, mode)
 }
 
 pub(crate) fn c1_random_histories_with_history_agree_with_the_model<F: Factory>(
     cx: &Ctx<F>,
 ) -> CaseResult {
     let mode = Mode { history: true, reopens: false };
-    compare(cx, "c1_random_histories_with_history_agree_with_the_model", 400, mode)
+    compare(cx, 400, mode)
 }
 
 pub(crate) fn d6_random_histories_with_reopening_agree_with_the_model<F: Factory>(
     cx: &Ctx<F>,
 ) -> CaseResult {
     let mode = Mode { history: true, reopens: true };
-    compare(cx, "d6_random_histories_with_reopening_agree_with_the_model", 40, mode)
+    compare(cx, 40, mode)
 }

@@ -56,10 +56,7 @@ fn report(outcome: Result<String, Broken>) {
     match outcome {
         Ok(figures) => say(&format!("{figures}\n")),
         #[expect(clippy::panic, reason = "this is how a test fails")]
-        Err(broken) => panic!(
-            "\n{broken}\nreplay: VELLUM_CONFORMANCE_SEED={} cargo test\n",
-            Effort::from_env().seed
-        ),
+        Err(broken) => panic!("\n{broken}\n{}\n", Effort::from_env().replay("")),
     }
 }
 

@@ -107,6 +107,7 @@ faults! {
     LongKeyTruncated "keys are cut at 255 bytes";
     LongValueTruncated "values are cut at 64 KiB";
     ResumesAfterError "a range goes on after an error";
+    EndsSilently "a range ends where it must err";
     LimitsUnchecked "an empty or too long key is accepted";
     LimitEndsTransaction "a transaction fails after a call out of limits";
     MetadataLimitUnchecked "too much metadata is cut and accepted";

@@ -128,6 +128,7 @@ impl<I: DoubleEndedIterator<Item = Result<KeyValue>>> Altered<I> {
                 self.last = Some(pair.clone());
             }
             Some(Ok(_)) => self.back += 1,
+            Some(Err(_)) if self.fault == Fault::EndsSilently => return None,
             Some(Err(_)) => self.erred = true,
             None if self.fault == Fault::ResumesAfterError && self.erred => {
                 return self.last.take().map(Ok);

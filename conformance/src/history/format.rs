@@ -71,22 +71,28 @@ impl History {
     /// format; as `input` does.
     pub fn read_from(input: impl BufRead) -> io::Result<Self> {
         let mut history = Self::default();
-        for (n, line) in input.lines().enumerate() {
+        let (mut n, mut is_begun) = (0_u64, false);
+        for line in input.lines() {
             let line = line?;
+            n += 1;
             let bad = |what: &str| {
-                io::Error::new(io::ErrorKind::InvalidData, format!("line {}: {what}", n + 1))
+                io::Error::new(io::ErrorKind::InvalidData, format!("line {n}: {what}"))
             };
             let value: Value = serde_json::from_str(&line).map_err(|e| bad(&e.to_string()))?;
-            if n == 0 {
+            if !is_begun {
                 match value.get(HEADER).and_then(Value::as_u64) {
-                    Some(FORMAT) => continue,
+                    Some(FORMAT) => is_begun = true,
                     Some(_) => return Err(bad("a newer format")),
                     None => return Err(bad("not a history")),
                 }
+                continue;
             }
             history.add_line(&value).ok_or_else(|| bad("not a part of a history"))?;
         }
-        Ok(history)
+        match is_begun {
+            true => Ok(history),
+            false => Err(io::Error::new(io::ErrorKind::InvalidData, "not a history: it is empty")),
+        }
     }
 
     fn add_line(&mut self, line: &Value) -> Option<()> {

@@ -235,7 +235,8 @@ pub enum Change {
         /// The timestamp of the version that was reverted to; `None` if there
         /// was none, and the head was emptied.
         source: Option<Timestamp>,
-        /// The timestamp of the commit that did it; `None` if it needed none.
+        /// The timestamp of the commit that did it. There always is one; a history without
+        /// is rejected.
         ts: Option<Timestamp>,
     },
     /// A part of the head was made equal to that of a version.

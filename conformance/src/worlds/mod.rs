@@ -219,7 +219,9 @@ pub fn run_test<F: Factory>(place: &F, budget: u64) {
     match explore(place, &plan, &mut |_, _| {}) {
         Ok(explored) => say(&format!("{explored}\n")),
         #[expect(clippy::panic, reason = "this is how a test fails")]
-        Err(counterexample) => panic!("\n{counterexample}\n"),
+        Err(counterexample) => {
+            panic!("\n{counterexample}\n{}\n", Effort::from_env().replay("worlds"))
+        }
     }
 }
 

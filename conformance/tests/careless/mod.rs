@@ -1,6 +1,7 @@
 //! The backend on disk, with one care left out.
 
-use std::path::Path;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use vellum_conformance::crash::Subject;
@@ -21,6 +22,8 @@ pub(crate) enum Fault {
     HidesFailures,
     /// A commit is acknowledged, and applied with the next one.
     AppliesLate,
+    /// An fsync that fails is a success.
+    HidesFailedSyncs,
 }
 
 /// The backend with this fault.
@@ -33,7 +36,8 @@ impl Subject for Careless {
     fn open(&self, dir: &Path, options: &Options) -> Result<Self::Connection> {
         let builder = Builder::new(dir).memtable_bytes(64 << 10).worker_threads(1);
         let store = builder.open_store()?;
-        Database::open(CarelessStore { store, fault: self.0, late: Mutex::default() }, *options)
+        let (fault, late, dir) = (self.0, Mutex::default(), dir.to_owned());
+        Database::open(CarelessStore { store, fault, late, dir }, *options)
     }
 }
 
@@ -42,12 +46,23 @@ pub(crate) struct CarelessStore {
     store: LsmStore,
     fault: Fault,
     late: Mutex<Vec<Commit>>,
+    dir: PathBuf,
 }
 
 impl CarelessStore {
     fn each(&self, commits: Vec<Commit>, group: &Group<'_>) -> Result<()> {
         let (durability, retention) = (group.durability, group.retention);
         self.store.apply(Group { commits, durability, retention })
+    }
+
+    /// fsyncs the journals, and does not look whether it did.
+    fn sync_somehow(&self) {
+        let journals = std::fs::read_dir(self.dir.join("fjall")).into_iter().flatten().flatten();
+        for path in journals.map(|entry| entry.path()) {
+            if path.extension().is_some_and(|extension| extension == "jnl") {
+                let _ = File::open(path).and_then(|journal| journal.sync_data());
+            }
+        }
     }
 
     /// The catalog and half of the writes, then the rest.
@@ -89,6 +104,15 @@ impl Store for CarelessStore {
                 group.durability = Durability::Buffered;
                 self.store.apply(group)
             }
+            Fault::HidesFailedSyncs => {
+                let is_synced = group.durability == Durability::Sync;
+                group.durability = Durability::Buffered;
+                self.store.apply(group)?;
+                if is_synced {
+                    self.sync_somehow();
+                }
+                Ok(())
+            }
             Fault::Tears => self.torn(group),
             Fault::HidesFailures => self.store.apply(group).or(Ok(())),
             Fault::AppliesLate => {
@@ -121,7 +145,14 @@ impl Store for CarelessStore {
     }
 
     fn sync(&self) -> Result<()> {
-        if self.fault == Fault::NeverSyncs { Ok(()) } else { self.store.sync() }
+        match self.fault {
+            Fault::NeverSyncs => Ok(()),
+            Fault::HidesFailedSyncs => {
+                self.sync_somehow();
+                Ok(())
+            }
+            _ => self.store.sync(),
+        }
     }
 
     fn verify(&self) -> Result<VerifyReport> {

@@ -40,6 +40,10 @@ pub(super) enum Event {
     Rename(Ino, OsString, OsString),
     /// What happened to a file or directory before event `.1` is durable.
     Sync(Ino, usize),
+    /// An fsync failed: what happened to a file before event `.1` is no longer written by
+    /// a later one, as the kernel takes it for written (Rebello and others, "Can
+    /// Applications Recover from fsync Failures?", ATC 2020).
+    SyncFailed(Ino, usize),
     /// The child said a line.
     Said(String),
 }
@@ -135,6 +139,11 @@ impl Disk {
             }
             Event::Dir(ino) => drop(self.dirs.entry(*ino).or_default()),
             Event::Sync(ino, before) => self.sync(*ino, *before),
+            Event::SyncFailed(ino, before) => {
+                if let Some(file) = self.files.get_mut(ino) {
+                    file.pending.retain(|(at, _)| at >= before);
+                }
+            }
             Event::Said(_) => {}
         }
     }

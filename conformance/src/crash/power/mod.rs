@@ -20,6 +20,10 @@
 //! must open, be the state after a step at or above the newest that was
 //! acknowledged as durable, and not above the newest that was tried.
 //!
+//! In some runs an fsync fails. Then what it was to make durable is not, whatever comes
+//! later; who did not hear of it, or takes the next one for as good, loses what it
+//! acknowledged.
+//!
 //! Some states are opened under strace again, and the power fails during the
 //! recovery too.
 //!
@@ -56,13 +60,19 @@ use crate::random::Rng;
 
 /// The steps of one recorded run.
 const STEPS: usize = 60;
-/// States of one recorded run, at most, before another seed is recorded.
+/// States of one recorded run, at most, before another seed is recorded; in a short plan
+/// a quarter of all.
 const STATES_A_RUN: u64 = 2_000;
 /// Plans of so many states have runs in filled databases, so many percent of
 /// all: their states take long to build.
 const FILLED_FROM: u64 = 1_000;
 const FILLED_PERCENT: u64 = 10;
 const STATES_A_FILLED_RUN: u64 = 200;
+/// In so many percent of the runs one of these calls fails in each thread, among the first
+/// so many: of data alone there are few, and more than names and tables hang on them.
+const FAILING_PERCENT: u64 = 40;
+const FAILING: ((&str, u64), (&str, u64)) = (("fdatasync", 25), ("fsync", 200));
+const STATES_A_FAILING_RUN: u64 = 150;
 /// One in so many states is opened under strace, and its recovery cut off too.
 const TWICE_EVERY: u64 = 110;
 /// States of one recovery, at most.
@@ -90,6 +100,8 @@ pub struct Survived {
     pub runs: u64,
     /// Those of them that began with a filled database ([`Subject::filling`]).
     pub filled: u64,
+    /// Those of them in which an fsync failed.
+    pub failing: u64,
     /// Events in them.
     pub events: u64,
 }
@@ -104,10 +116,11 @@ impl Survived {
 
 impl fmt::Display for Survived {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (total, Self { twice, runs, filled, events, .. }) = (self.total(), self);
+        let (total, Self { twice, runs, filled, failing, events, .. }) = (self.total(), self);
         write!(
             f,
-            "{total} states of {runs} runs ({filled} of them on a filled database; {events} events), "
+            "{total} states of {runs} runs ({filled} of them on a filled database, {failing} with \
+             a failed fsync; {events} events), "
         )?;
         write!(f, "{twice} of them with a second loss during recovery:")?;
         for ((profile, kind), n) in &self.states {
@@ -143,15 +156,28 @@ pub fn power<S: Subject>(
         if is_filled {
             fill(scene, subject.filling(), dir.path())?;
         }
-        let budget = left.min(if is_filled { STATES_A_FILLED_RUN } else { STATES_A_RUN });
+        let (call, within) = if rng.percent(50) { FAILING.0 } else { FAILING.1 };
+        let fails = rng.percent(FAILING_PERCENT).then(|| (call, 1 + rng.below(within)));
+        let most = match (is_filled, fails) {
+            (true, _) => STATES_A_FILLED_RUN,
+            (false, Some(_)) => STATES_A_FAILING_RUN,
+            (false, None) => STATES_A_RUN.min(plan.states.div_ceil(4)),
+        };
+        let budget = left.min(most);
         let job = Job::Ledger { seed, steps: STEPS };
-        let recording = record(scene, &job, dir.path()).map_err(Broken::new)?;
+        let recording = record(scene, &job, dir.path(), fails).map_err(Broken::new)?;
+        let is_failing = recording.events.iter().any(|e| matches!(e, Event::SyncFailed(..)));
         let run = Run {
             subject,
             scene,
             ledger: &Ledger::new(seed, STEPS),
             known: Known::default(),
-            what: format!("ledger {seed} (of seed {})", plan.seed),
+            what: match fails {
+                Some((call, n)) => {
+                    format!("ledger {seed} (of seed {}), {call} {n} failed", plan.seed)
+                }
+                None => format!("ledger {seed} (of seed {})", plan.seed),
+            },
             twice: true,
         };
         let before = survived.total();
@@ -164,6 +190,7 @@ pub fn power<S: Subject>(
         survived.add(judged);
         survived.runs += 1;
         survived.filled += u64::from(is_filled);
+        survived.failing += u64::from(is_failing);
         survived.events += recording.events.len() as u64;
     }
     Ok(survived)
@@ -345,7 +372,7 @@ impl<S: Subject> Run<'_, S> {
             "{}, power lost after event {} ({:?}, {:?}), and during recovery",
             self.what, state.event, state.profile, state.kind
         );
-        let recording = record(self.scene, &Job::Open, dir)
+        let recording = record(self.scene, &Job::Open, dir, None)
             .map_err(|e| self.scene.broken(format!("{what}: {e}"), dir))?;
         let known = state.known;
         let run = Run { what, known, twice: false, ..*self };

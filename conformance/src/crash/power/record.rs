@@ -20,12 +20,18 @@ pub(super) struct Recording {
     pub(super) events: Vec<Event>,
 }
 
-/// Runs a job in a directory and records it to the end.
+/// Runs a job in a directory and records it to the end. If `fails` is given, the call of this
+/// name and number fails in each thread, and the child may tell so and end.
 ///
 /// # Errors
 /// If the child fails, or does what cannot be followed: what the recorded
 /// events make of the directory must be what really stands in it.
-pub(super) fn record(scene: &Scene, job: &Job, dir: &Path) -> Result<Recording, String> {
+pub(super) fn record(
+    scene: &Scene,
+    job: &Job,
+    dir: &Path,
+    fails: Option<(&str, u64)>,
+) -> Result<Recording, String> {
     let failed = |what: &'static str| move |e: std::io::Error| format!("{what}: {e}");
     let root = dir.join("db");
     std::fs::create_dir_all(&root).map_err(failed("creating the directory"))?;
@@ -37,11 +43,15 @@ pub(super) fn record(scene: &Scene, job: &Job, dir: &Path) -> Result<Recording, 
         .map(OsString::from)
         .collect();
     options.extend(["-o".into(), file.clone().into_os_string()]);
+    if let Some((call, n)) = fails {
+        options.extend(["-e".into(), format!("inject={call}:error=EIO:when={n}").into()]);
+    }
     // What the child says goes into a pipe, as it does elsewhere.
     let mut child = scene.traced(&options, job, &root);
     let output = child.stdout(Stdio::piped()).stderr(Stdio::piped()).output();
     let output = output.map_err(failed("running strace"))?;
-    if !output.status.success() {
+    let has_told = fails.is_some() && output.status.code() == Some(5);
+    if !output.status.success() && !has_told {
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         let more = String::from_utf8_lossy(&output.stderr).into_owned();
         let last = said.lines().rev().take(3).chain(more.lines().rev().take(5));
@@ -138,7 +148,8 @@ impl Follower {
     }
 
     fn take(&mut self, call: &Call) -> Result<(), String> {
-        if call.result >= 0 {
+        let is_failed_sync = call.result < 0 && matches!(&*call.name, "fsync" | "fdatasync");
+        if call.result >= 0 || is_failed_sync {
             self.follow(call).ok_or_else(|| {
                 format!("a call that the recorder cannot follow: {}", call.brief())
             })?;
@@ -199,7 +210,8 @@ impl Follower {
                         Some(last) => self.calls.get(last).copied()?,
                         None => 0,
                     };
-                    self.events.push(Event::Sync(ino, before));
+                    let event = if call.result < 0 { Event::SyncFailed } else { Event::Sync };
+                    self.events.push(event(ino, before));
                 }
             }
             // Whatever else could change the directory must not do it there.

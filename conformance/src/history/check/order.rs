@@ -275,6 +275,9 @@ pub(super) mod versions {
                     let life = Life { version: *version, saved: event.span, removed: None };
                     lives.insert(*ts, life);
                 }
+                Change::Revert { ts: None, .. } => {
+                    return Err(fail("it has no timestamp, and is a commit".into()));
+                }
                 Change::Revert { to, source, .. } => {
                     let expected = match to {
                         Some(n) => live.get(n),

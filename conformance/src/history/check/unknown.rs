@@ -18,6 +18,21 @@ use super::attempt;
 /// How many possibilities are tried before the check gives up.
 const TRIED_MAX: usize = 2_000;
 
+/// How many beginnings of such are. They cost little.
+const BEGINNINGS_MAX: usize = 100 * TRIED_MAX;
+
+#[derive(Debug, Default)]
+struct Tried {
+    orders: usize,
+    beginnings: usize,
+}
+
+impl Tried {
+    fn is_enough(&self) -> bool {
+        self.orders > TRIED_MAX || self.beginnings > BEGINNINGS_MAX
+    }
+}
+
 /// Replays the history with each possibility until one explains every read.
 pub(super) fn check(history: &History) -> Result<Verified, Box<Anomaly>> {
     let unknown: Vec<usize> = (0..history.txns.len())
@@ -41,12 +56,12 @@ pub(super) fn check(history: &History) -> Result<Verified, Box<Anomaly>> {
         }
         choices.push((i, places));
     }
-    let mut tried = 0;
+    let mut tried = Tried::default();
     let mut first = None;
     let mut placed = Vec::new();
     match search(history, &choices, &mut placed, &mut tried, &mut first) {
         Some(verified) => Ok(verified),
-        None if tried > TRIED_MAX => {
+        None if tried.is_enough() => {
             let story = format!(
                 "  {} outcomes are unknown; {TRIED_MAX} possibilities were tried in vain.",
                 choices.len()
@@ -64,11 +79,13 @@ fn search(
     history: &History,
     choices: &[(usize, Vec<Option<Timestamp>>)],
     placed: &mut Vec<(usize, Timestamp)>,
-    tried: &mut usize,
+    tried: &mut Tried,
     first: &mut Option<Box<Anomaly>>,
 ) -> Option<Verified> {
+    // Beginnings of an order count too: it may be that none comes to an end.
+    tried.beginnings += 1;
     let Some(((i, places), rest)) = choices.split_first() else {
-        *tried += 1;
+        tried.orders += 1;
         return match attempt(history, placed) {
             Ok(verified) => Some(verified),
             Err(anomaly) => {
@@ -78,7 +95,7 @@ fn search(
         };
     };
     for place in places {
-        if *tried > TRIED_MAX {
+        if tried.is_enough() {
             return None;
         }
         let before = placed.len();
