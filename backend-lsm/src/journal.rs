@@ -25,6 +25,9 @@
 //! - the first sealed journals removed whole after the process died, where the
 //!   tables of `meta` are ahead of those of another keyspace.
 //!
+//! What is refused though nothing is lost takes a torn tail with a value in it that holds
+//! the bytes of a journal: nothing tells the groups in there from those of this one.
+//!
 //! The format is that of fjall 3 (its `src/journal/entry.rs`), little-endian:
 //!
 //! ```text

@@ -228,7 +228,10 @@ impl Keyspaces {
     /// Lets go of journals that fjall would keep for good. It removes one once the tables
     /// of each keyspace have a number as high as the last in there; but where that was a
     /// removal, it may be merged away, with all that was below it. So something is
-    /// removed that never was there, and that is written out. It is for who commits.
+    /// removed that never was there, and that is written out ([report]). It is for who
+    /// commits.
+    ///
+    /// [report]: ../../docs/upstream/journals-kept.md
     pub(crate) fn release_journals(&self) -> Result<()> {
         let Self { history, touched, log, .. } = self;
         let (key, never) = (&[0], Timestamp::ZERO);
