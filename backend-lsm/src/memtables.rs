@@ -270,13 +270,15 @@ mod tests {
             keyspaces.head.rotate_memtable().map_err(crate::error::engine("sealing"))?;
         }
         let before = keyspaces.db.seqno();
+        let mut after = before;
         thread::scope(|scope| {
             let commit = scope.spawn(|| put(99));
             thread::sleep(HELD);
-            assert_eq!(keyspaces.db.seqno(), before, "it was written");
+            after = keyspaces.db.seqno();
             drop(held);
             commit.join().map_err(|_| error(ErrorKind::Poisoned, "it panicked"))?
         })?;
+        assert_eq!(after, before, "it was written");
         db.close()
     }
 
