@@ -157,6 +157,20 @@ pub(crate) fn newest(dir: &Path) -> Result<Option<PathBuf>> {
     Ok(list(dir)?.pop().map(|(_, path)| path))
 }
 
+/// Writes the newest journal once more, as it can be read, and fsyncs it: after an fsync of
+/// it failed. The kernel takes for written then what was not (Rebello and others, "Can
+/// Applications Recover from fsync Failures?", ATC 2020), and so the next fsync has nothing
+/// to do. But fjall's workers go on to write memtables into tables, which must not be ahead
+/// of the journal: they would show a part of a commit.
+pub(crate) fn write_again(dir: &Path) -> Result<()> {
+    let Some(path) = newest(dir)? else { return Ok(()) };
+    let what = || format!("writing {} again", path.display());
+    let bytes = read(&path)?;
+    let file = File::options().write(true).open(&path).map_err(io(what()))?;
+    file.write_all_at(&bytes, 0).map_err(io(what()))?;
+    file.sync_data().map_err(io(what()))
+}
+
 fn name(id: u64) -> String {
     format!("{id}.{EXTENSION}")
 }

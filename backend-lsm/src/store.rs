@@ -197,7 +197,8 @@ impl Open {
         if group.durability == Durability::Sync {
             applied.ahead.make_room();
         }
-        batch.durability(Some(mode)).commit().map_err(in_doubt("a commit"))?;
+        let done = batch.durability(Some(mode)).commit().map_err(in_doubt("a commit"));
+        self.or_write_again(done)?;
         applied.ahead.note(bytes, group.durability == Durability::Sync);
         applied.memtables.note(&self.keyspaces, bytes);
         if applied.memtables.is_nearly_full() {
@@ -226,6 +227,12 @@ impl Open {
             }
         }
         Ok(())
+    }
+
+    /// Where the journal could not be written or fsynced, tries once more, so that tables are
+    /// not ahead of it. What becomes of that changes nothing for who is waiting.
+    fn or_write_again(&self, done: Result<()>) -> Result<()> {
+        done.inspect_err(|_| drop(journal::write_again(&self.directory.fjall())))
     }
 
     fn publish(&self, ts: Timestamp) {
@@ -283,7 +290,8 @@ impl Open {
     fn sync(&self) -> Result<()> {
         // Under the lock, so that the number is the one that is synced.
         let mut applied = self.applied.lock().unwrap_or_else(PoisonError::into_inner);
-        self.keyspaces.persist().map_err(in_doubt("an fsync of the journal"))?;
+        let synced = self.keyspaces.persist().map_err(in_doubt("an fsync of the journal"));
+        self.or_write_again(synced)?;
         applied.synced = applied.group.number;
         self.horizon.write(applied.synced)
     }
