@@ -155,6 +155,19 @@ pub(crate) fn joined(mut ranges: Vec<KeyRange>) -> Vec<KeyRange> {
     joined
 }
 
+/// Which of these ranges, ascending and apart, holds a key.
+pub(crate) fn range_of<'a>(ranges: &'a [KeyRange], key: &[u8]) -> Option<&'a KeyRange> {
+    let after = ranges.partition_point(|range| **range.start() <= *key);
+    ranges.get(after.checked_sub(1)?).filter(|range| range.contains(key))
+}
+
+/// Which of these ranges, ascending and apart, overlaps another.
+pub(crate) fn overlapping<'a>(ranges: &'a [KeyRange], with: &KeyRange) -> Option<&'a KeyRange> {
+    // The last that begins before it ends also ends last.
+    let after = ranges.partition_point(|range| with.end().is_none_or(|end| range.start() < end));
+    ranges.get(after.checked_sub(1)?).filter(|range| range.overlaps(with))
+}
+
 fn at(key: &[u8]) -> Bytes {
     Bytes::copy_from_slice(key)
 }
@@ -279,6 +292,24 @@ mod tests {
                     cut.start.len().max(cut.end.as_ref().map_or(0, Bytes::len)) <= MAX_KEY_LEN + 1
                 );
                 assert!(keys.iter().all(|key| cut.contains(key) == range.contains(key)));
+            }
+        }
+    }
+
+    #[test]
+    fn ranges_apart_are_found_by_key_and_by_range() {
+        let ranges = ["b".."d", "f".."h", "m".."p"].map(KeyRange::from);
+        let letters = || (b'a'..=b'z').map(|letter| [letter]);
+        for low in letters() {
+            let held = ranges.iter().find(|range| range.contains(&low));
+            assert_eq!(range_of(&ranges, &low), held);
+            for high in letters().map(Some).chain([None]) {
+                let end = high.map(|high| Bytes::copy_from_slice(&high));
+                let range = KeyRange::new(Bytes::copy_from_slice(&low), end);
+                let any = ranges.iter().any(|of| of.overlaps(&range));
+                let found = overlapping(&ranges, &range);
+                assert_eq!(found.is_some(), any, "{range}");
+                assert!(found.is_none_or(|of| of.overlaps(&range)));
             }
         }
     }

@@ -33,10 +33,11 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 
+use crate::range::{overlapping, range_of};
 use crate::store::Write;
 use crate::{ConflictInfo, KeyRange, Observed, Timestamp};
 
-use super::marks::{Marks, overlapping, range_of};
+use super::marks::Marks;
 use super::newest::{Newest, shrunk};
 use super::packed::PackedKeys;
 use super::read_set::ReadSet;
@@ -84,10 +85,37 @@ pub(super) struct Footprint<'a> {
     pub(super) marks: &'a Marks,
 }
 
+/// What a transaction touched in one way.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Touched {
+    Keys,
+    Writes,
+    MarkedKeys,
+    MarkedRanges,
+    Ranges,
+}
+
+impl Touched {
+    /// In the order in which they are validated.
+    pub(super) const ALL: [Self; 5] =
+        [Self::Keys, Self::Writes, Self::MarkedKeys, Self::MarkedRanges, Self::Ranges];
+}
+
 impl Footprint<'_> {
+    /// How much it touched in this way, each a probe.
+    pub(super) fn count(&self, touched: Touched) -> usize {
+        match touched {
+            Touched::Keys => self.reads.points().len(),
+            Touched::Writes => self.writes.len(),
+            Touched::MarkedKeys => self.marks.keys().len(),
+            Touched::MarkedRanges => self.marks.ranges().len(),
+            Touched::Ranges => self.reads.ranges().len(),
+        }
+    }
+
     /// How many probes a full validation takes.
     pub(super) fn len(&self) -> usize {
-        self.reads.points().len() + self.reads.ranges().len() + self.writes.len() + self.marks.len()
+        Touched::ALL.into_iter().map(|touched| self.count(touched)).sum()
     }
 
     /// How this transaction touched `key`, if it did.
@@ -155,11 +183,36 @@ impl ConflictIndex {
         if self.log.len() - first <= WALK_MAX && delta < txn.len() {
             return self.validate_delta(txn, first);
         }
-        self.validate_keys(txn, since, 0..txn.reads.points().len())
-            .or_else(|| self.validate_writes(txn, since, 0..txn.writes.len()))
-            .or_else(|| self.validate_marked_keys(txn, since, 0..txn.marks.keys().len()))
-            .or_else(|| self.validate_marked_ranges(txn, since, 0..txn.marks.ranges().len()))
-            .or_else(|| self.validate_ranges(txn, since, 0..txn.reads.ranges().len()))
+        let mut all = Touched::ALL.into_iter();
+        all.find_map(|touched| self.validate_part(txn, since, touched, 0..txn.count(touched)))
+    }
+
+    /// What was touched in one way, of these positions.
+    pub(super) fn validate_part(
+        &mut self,
+        txn: &Footprint<'_>,
+        since: Timestamp,
+        touched: Touched,
+        part: std::ops::Range<usize>,
+    ) -> Option<ConflictInfo> {
+        for i in part {
+            let hit = match touched {
+                Touched::Keys => self.key_after(&txn.reads.points().get(i)?.0, since),
+                Touched::Writes => self.key_after(&txn.writes.get(i)?.key, since),
+                Touched::MarkedKeys => self.key_after(txn.marks.keys().get(i)?, since),
+                Touched::MarkedRanges => self.range_after(txn.marks.ranges().get(i)?, since),
+                Touched::Ranges => self.range_after(txn.reads.ranges().get(i)?, since),
+            };
+            if let Some((key, ts)) = hit {
+                let observed = match touched {
+                    Touched::Keys => Observed::Key,
+                    Touched::Ranges => Observed::Range(txn.reads.ranges().get(i)?.clone()),
+                    _ => Observed::Write,
+                };
+                return Some(txn.conflict(key, observed, ts));
+            }
+        }
+        None
     }
 
     /// Looks the few new keys up in the transaction, instead of its many keys
@@ -175,81 +228,6 @@ impl ConflictIndex {
         }
         let since = self.log.get(first)?.ts.prev();
         self.validate_against_marks(txn, since)
-    }
-
-    /// The keys that were read, of these positions.
-    pub(super) fn validate_keys(
-        &mut self,
-        txn: &Footprint<'_>,
-        since: Timestamp,
-        part: std::ops::Range<usize>,
-    ) -> Option<ConflictInfo> {
-        for (key, _) in txn.reads.points().get(part)? {
-            if let Some(hit) = self.key_after(key, since) {
-                return Some(txn.conflict(hit.0, Observed::Key, hit.1));
-            }
-        }
-        None
-    }
-
-    /// The keys that are written, of these positions.
-    pub(super) fn validate_writes(
-        &mut self,
-        txn: &Footprint<'_>,
-        since: Timestamp,
-        part: std::ops::Range<usize>,
-    ) -> Option<ConflictInfo> {
-        for write in txn.writes.get(part)? {
-            if let Some(hit) = self.key_after(&write.key, since) {
-                return Some(txn.conflict(hit.0, Observed::Write, hit.1));
-            }
-        }
-        None
-    }
-
-    /// The keys that were declared as written, of these positions.
-    pub(super) fn validate_marked_keys(
-        &mut self,
-        txn: &Footprint<'_>,
-        since: Timestamp,
-        part: std::ops::Range<usize>,
-    ) -> Option<ConflictInfo> {
-        for key in txn.marks.keys().get(part)? {
-            if let Some(hit) = self.key_after(key, since) {
-                return Some(txn.conflict(hit.0, Observed::Write, hit.1));
-            }
-        }
-        None
-    }
-
-    /// The ranges that were declared as written, of these positions.
-    pub(super) fn validate_marked_ranges(
-        &mut self,
-        txn: &Footprint<'_>,
-        since: Timestamp,
-        part: std::ops::Range<usize>,
-    ) -> Option<ConflictInfo> {
-        for range in txn.marks.ranges().get(part)? {
-            if let Some(hit) = self.range_after(range, since) {
-                return Some(txn.conflict(hit.0, Observed::Write, hit.1));
-            }
-        }
-        None
-    }
-
-    /// The ranges that were observed, of these positions.
-    pub(super) fn validate_ranges(
-        &mut self,
-        txn: &Footprint<'_>,
-        since: Timestamp,
-        part: std::ops::Range<usize>,
-    ) -> Option<ConflictInfo> {
-        for range in txn.reads.ranges().get(part)? {
-            if let Some(hit) = self.range_after(range, since) {
-                return Some(txn.conflict(hit.0, Observed::Range(range.clone()), hit.1));
-            }
-        }
-        None
     }
 
     /// Everything the transaction touched against declared ranges alone.

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::KeyRange;
-use crate::range::{joined, successor};
+use crate::range::{joined, range_of, successor};
 
 /// Declared keys and ranges.
 ///
@@ -59,19 +59,6 @@ fn is_of_one_key(range: &KeyRange) -> bool {
         && range.end() == Some(&successor(range.start()))
 }
 
-/// Which of these ranges, ascending and apart, holds a key.
-pub(super) fn range_of<'a>(ranges: &'a [KeyRange], key: &[u8]) -> Option<&'a KeyRange> {
-    let after = ranges.partition_point(|range| **range.start() <= *key);
-    ranges.get(after.checked_sub(1)?).filter(|range| range.contains(key))
-}
-
-/// Which of these ranges, ascending and apart, overlaps another.
-pub(super) fn overlapping<'a>(ranges: &'a [KeyRange], with: &KeyRange) -> Option<&'a KeyRange> {
-    // The last that begins before it ends also ends last.
-    let after = ranges.partition_point(|range| with.end().is_none_or(|end| range.start() < end));
-    ranges.get(after.checked_sub(1)?).filter(|range| range.overlaps(with))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,24 +81,6 @@ mod tests {
         assert!(marks.len() == 5 && !marks.is_empty() && Marks::NONE.is_empty());
         for (key, is_in) in [("a", true), ("b", true), ("b\0", false), ("d", true), ("q", false)] {
             assert_eq!(marks.contains(key.as_bytes()), is_in, "{key}");
-        }
-    }
-
-    #[test]
-    fn ranges_apart_are_found_by_key_and_by_range() {
-        let ranges = ["b".."d", "f".."h", "m".."p"].map(KeyRange::from);
-        let letters = || (b'a'..=b'z').map(|letter| [letter]);
-        for low in letters() {
-            let held = ranges.iter().find(|range| range.contains(&low));
-            assert_eq!(range_of(&ranges, &low), held);
-            for high in letters().map(Some).chain([None]) {
-                let end = high.map(|high| Bytes::copy_from_slice(&high));
-                let range = KeyRange::new(Bytes::copy_from_slice(&low), end);
-                let any = ranges.iter().any(|of| of.overlaps(&range));
-                let found = overlapping(&ranges, &range);
-                assert_eq!(found.is_some(), any, "{range}");
-                assert!(found.is_none_or(|of| of.overlaps(&range)));
-            }
         }
     }
 }

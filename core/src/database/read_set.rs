@@ -5,10 +5,8 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use foldhash::fast::RandomState;
 
-use crate::range::{joined, successor};
+use crate::range::{joined, range_of, successor};
 use crate::{KeyRange, Previous};
-
-use super::marks::range_of;
 
 /// Up to this many keys a linear search beats a hash table.
 const LINEAR_MAX: usize = 16;

@@ -1,7 +1,6 @@
 //! The transactions of a [`Database`](super::Database).
 
 use std::fmt;
-use std::ops::Range;
 
 use bytes::Bytes;
 
@@ -13,7 +12,7 @@ use crate::{
     Result, Store, Timestamp, TxnOptions, WriteConflicts, WriteTxn,
 };
 
-use super::conflict::{ConflictIndex, Footprint};
+use super::conflict::{Footprint, Touched};
 use super::iter::DatabaseRange;
 use super::marks::Marks;
 use super::pipeline::{GateId, Proposal, State};
@@ -298,20 +297,13 @@ impl<S: Store> Inner<S> {
         if upto <= txn.read_ts {
             return Ok(txn.read_ts);
         }
-        type Validates =
-            fn(&mut ConflictIndex, &Footprint<'_>, Timestamp, Range<usize>) -> Option<ConflictInfo>;
-        let parts: [(usize, Validates); 5] = [
-            (txn.reads.points().len(), ConflictIndex::validate_keys),
-            (txn.reads.ranges().len(), ConflictIndex::validate_ranges),
-            (txn.writes.len(), ConflictIndex::validate_writes),
-            (txn.marks.keys().len(), ConflictIndex::validate_marked_keys),
-            (txn.marks.ranges().len(), ConflictIndex::validate_marked_ranges),
-        ];
-        for (len, validate) in parts {
+        for touched in Touched::ALL {
+            let len = txn.count(touched);
             for first in (0..len).step_by(VALIDATE_STEP) {
                 let part = first..len.min(first + VALIDATE_STEP);
                 let mut state = self.pipeline.lock();
-                if let Some(conflict) = validate(&mut state.index, txn, txn.read_ts, part) {
+                let hit = state.index.validate_part(txn, txn.read_ts, touched, part);
+                if let Some(conflict) = hit {
                     return Err(self.lose(state, conflict));
                 }
             }
