@@ -101,18 +101,8 @@ pub(crate) fn inspect(
         }
     }
     // fjall makes a new one before it removes another.
-    let Some((mut id, mut path)) = files.pop() else {
-        return Err(corrupted("every journal is missing"));
-    };
-    let mut bytes = read(&path)?;
-    // A worker may seal a journal after a write to it failed, and begin another, which
-    // stays empty. The torn tail is in the last that is not.
-    while bytes.is_empty()
-        && let Some(before) = files.pop()
-    {
-        (id, path) = before;
-        bytes = read(&path)?;
-    }
+    let last = take_last_written(&mut files)?;
+    let Some((id, path, bytes)) = last else { return Err(corrupted("every journal is missing")) };
     for (id, path) in files {
         let (bytes, name) = (read(&path)?, name(id));
         let end = read_batches(&bytes, meta, &name, &mut found)?;
@@ -157,15 +147,27 @@ pub(crate) fn newest(dir: &Path) -> Result<Option<PathBuf>> {
     Ok(list(dir)?.pop().map(|(_, path)| path))
 }
 
-/// Writes the newest journal once more, as it can be read, and fsyncs it: after an fsync of
+/// Takes the last journal that has something in it, with its bytes, and those behind it; the
+/// first, if none has. A worker may seal a journal after a write to it failed, and begin
+/// another, which stays empty: a torn tail is in the last that is not.
+fn take_last_written(files: &mut Vec<(u64, PathBuf)>) -> Result<Option<(u64, PathBuf, Vec<u8>)>> {
+    while let Some((id, path)) = files.pop() {
+        let bytes = read(&path)?;
+        if !bytes.is_empty() || files.is_empty() {
+            return Ok(Some((id, path, bytes)));
+        }
+    }
+    Ok(None)
+}
+
+/// Writes the last journal once more, as it can be read, and fsyncs it: after an fsync of
 /// it failed. The kernel takes for written then what was not (Rebello and others, "Can
 /// Applications Recover from fsync Failures?", ATC 2020), and so the next fsync has nothing
 /// to do. But fjall's workers go on to write memtables into tables, which must not be ahead
 /// of the journal: they would show a part of a commit.
 pub(crate) fn write_again(dir: &Path) -> Result<()> {
-    let Some(path) = newest(dir)? else { return Ok(()) };
+    let Some((_, path, bytes)) = take_last_written(&mut list(dir)?)? else { return Ok(()) };
     let what = || format!("writing {} again", path.display());
-    let bytes = read(&path)?;
     let file = File::options().write(true).open(&path).map_err(io(what()))?;
     file.write_all_at(&bytes, 0).map_err(io(what()))?;
     file.sync_data().map_err(io(what()))

@@ -195,6 +195,14 @@ mod tests {
         }
     }
 
+    /// A database without fsyncs, in a directory that goes with the first.
+    fn opened() -> Result<(tempfile::TempDir, crate::LsmDatabase)> {
+        let dir = tempfile::tempdir().map_err(io("making a directory"))?;
+        let options = Options::new().durability(Durability::Buffered);
+        let db = crate::Builder::new(dir.path().join("db")).options(options).open()?;
+        Ok((dir, db))
+    }
+
     /// Long for a machine that is busy, short for ever.
     const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -258,9 +266,7 @@ mod tests {
     /// cannot be.
     #[test]
     fn commit_waits_before_it_writes_where_fjall_would_wait_after() -> Result<()> {
-        let dir = tempfile::tempdir().map_err(io("making a directory"))?;
-        let options = Options::new().durability(Durability::Buffered);
-        let db = crate::Builder::new(dir.path().join("db")).options(options).open()?;
+        let (_dir, db) = opened()?;
         let keyspaces = db.store().keyspaces()?;
         let put = |n: usize| db.transact(|txn| txn.put(&n.to_be_bytes(), "x"));
         let held = keyspaces.head.tree.get_flush_lock();
@@ -337,9 +343,7 @@ mod tests {
 
     #[test]
     fn memtables_that_were_written_out_are_let_go_of() -> Result<()> {
-        let dir = tempfile::tempdir().map_err(io("making a directory"))?;
-        let options = Options::new().durability(Durability::Buffered);
-        let db = crate::Builder::new(dir.path().join("db")).options(options).open()?;
+        let (_dir, db) = opened()?;
         let keyspaces = db.store().keyspaces()?;
         let head = || keyspaces.head.tree.active_memtable();
         let write = |from: u32| {
