@@ -59,6 +59,7 @@ rejected!(store_that_never_syncs, Fault::NeverSyncs, by_power);
 rejected!(store_that_tears_commits_is_killed, Fault::Tears, by_kills);
 rejected!(store_that_tears_commits_loses_power, Fault::Tears, by_power);
 rejected!(store_that_hides_failed_syncs, Fault::HidesFailedSyncs, by_failed_syncs);
+rejected!(store_that_refuses_to_read_after_a_failure, Fault::RefusesToRead, by_faults);
 rejected!(store_that_hides_failed_writes, Fault::HidesFailures, by_faults);
 rejected!(store_that_acknowledges_too_early, Fault::AppliesLate, by_kills);
 

@@ -370,6 +370,8 @@ fn histories_are_read_back_as_they_were_written() {
         let cut = &text[..text.len() - 3];
         assert!(History::read_from(cut).is_err());
     }
+    let nothing = History::read_from(&b""[..]).map_err(|e| e.to_string());
+    assert_eq!(nothing, Err("not a history: it is empty".into()));
     let odd = Bytes::from_static(b"\xff\x00\"\\");
     let items = vec![(odd.clone(), odd)];
     let state = State { items, ..State::default() };

@@ -11,8 +11,9 @@ pub const MAX_KEY_LEN: usize = 16 * 1024;
 /// The longest value, in bytes (64 MiB). The shortest is empty.
 pub const MAX_VALUE_LEN: usize = 64 * 1024 * 1024;
 
-/// The most bytes of keys and values that one transaction may write (1 GiB),
-/// unless [`Options::max_txn_bytes`](crate::Options) sets a lower limit.
+/// The most bytes of keys and values that one transaction may write, and of bounds that
+/// it declares as written (1 GiB), unless
+/// [`Options::max_txn_bytes`](crate::Options) sets a lower limit.
 pub const MAX_TXN_BYTES: usize = 1024 * 1024 * 1024;
 
 /// The most bytes of message and author together that a version may carry

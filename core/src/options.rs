@@ -20,8 +20,8 @@ pub struct Options {
     pub history: History,
     /// Who removes dead records. Default: the engine.
     pub pruning: Pruning,
-    /// The most bytes of keys and values that one transaction may write; at
-    /// most [`MAX_TXN_BYTES`], which is the default.
+    /// The most bytes of keys and values that one transaction may write, and of bounds
+    /// that it declares as written; at most [`MAX_TXN_BYTES`], which is the default.
     pub max_txn_bytes: usize,
 }
 

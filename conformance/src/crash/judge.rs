@@ -339,6 +339,13 @@ mod tests {
         let empty = Ledger::new(1, 0);
         let wrong = judged(Fault::NumbersSkip, &empty).to_string();
         assert_eq!(wrong, "the next version got 2, and the last was 0");
+        let saves = |l: &Ledger| matches!(l.steps.last(), Some(Step::Save));
+        let saved = (1..).map(|seed| Ledger::new(seed, STEPS)).find(saves).unwrap();
+        let wrong = judged(Fault::CommitTimestampRepeats, &saved).to_string();
+        assert!(
+            wrong.starts_with("the next commit got ") && wrong.contains(", not above "),
+            "{wrong}"
+        );
         let wrong = judged(Fault::VerifyFails, &ledger());
         assert_eq!(wrong.kind, Some(ErrorKind::Corrupted));
         assert!(wrong.to_string().starts_with("verify failed: Corrupted"), "{wrong}");

@@ -71,12 +71,11 @@ impl History {
     /// format; as `input` does.
     pub fn read_from(input: impl BufRead) -> io::Result<Self> {
         let mut history = Self::default();
-        let (mut n, mut is_begun) = (0_u64, false);
-        for line in input.lines() {
+        let mut is_begun = false;
+        for (n, line) in input.lines().enumerate() {
             let line = line?;
-            n += 1;
             let bad = |what: &str| {
-                io::Error::new(io::ErrorKind::InvalidData, format!("line {n}: {what}"))
+                io::Error::new(io::ErrorKind::InvalidData, format!("line {}: {what}", n + 1))
             };
             let value: Value = serde_json::from_str(&line).map_err(|e| bad(&e.to_string()))?;
             if !is_begun {

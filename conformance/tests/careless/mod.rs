@@ -3,11 +3,13 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use vellum_conformance::crash::Subject;
 use vellum_core::{
-    BoxIter, Bytes, Commit, CommittedWrites, Database, Durability, Group, KeyRange, Options,
-    PruneReport, Recovered, Result, Retention, Store, StoreStats, Timestamp, VerifyReport,
+    BoxIter, Bytes, Commit, CommittedWrites, Database, Durability, Error, ErrorKind, Group,
+    KeyRange, Options, PruneReport, Recovered, Result, Retention, Store, StoreStats, Timestamp,
+    VerifyReport,
 };
 use vellum_lsm::{Builder, LsmStore};
 
@@ -24,6 +26,8 @@ pub(crate) enum Fault {
     AppliesLate,
     /// An fsync that fails is a success.
     HidesFailedSyncs,
+    /// After a failure nothing is read any more.
+    RefusesToRead,
 }
 
 /// The backend with this fault.
@@ -37,7 +41,8 @@ impl Subject for Careless {
         let builder = Builder::new(dir).memtable_bytes(64 << 10).worker_threads(1);
         let store = builder.open_store()?;
         let (fault, late, dir) = (self.0, Mutex::default(), dir.to_owned());
-        Database::open(CarelessStore { store, fault, late, dir }, *options)
+        let has_failed = AtomicBool::new(false);
+        Database::open(CarelessStore { store, fault, late, dir, has_failed }, *options)
     }
 }
 
@@ -47,6 +52,7 @@ pub(crate) struct CarelessStore {
     fault: Fault,
     late: Mutex<Vec<Commit>>,
     dir: PathBuf,
+    has_failed: AtomicBool,
 }
 
 impl CarelessStore {
@@ -91,6 +97,9 @@ impl Store for CarelessStore {
     }
 
     fn snapshot(&self) -> Result<Self::Snapshot> {
+        if self.has_failed.load(Ordering::Relaxed) {
+            return Err(Error::new(ErrorKind::Io, "it failed before"));
+        }
         self.store.snapshot()
     }
 
@@ -113,6 +122,9 @@ impl Store for CarelessStore {
                 }
                 Ok(())
             }
+            Fault::RefusesToRead => self.store.apply(group).inspect_err(|_| {
+                self.has_failed.store(true, Ordering::Relaxed);
+            }),
             Fault::Tears => self.torn(group),
             Fault::HidesFailures => self.store.apply(group).or(Ok(())),
             Fault::AppliesLate => {

@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use vellum_conformance::history::{
-    Class, ElleFormat, History, Kind, Op, Outcome, Span, State, Txn, TxnKind, Workload, check, run,
+    Change, Class, ElleFormat, Event, History, Kind, Op, Outcome, Span, State, Txn, TxnKind,
+    Workload, check, run,
 };
 use vellum_core::{Bytes, ConnectionExt, Isolation, Options, Timestamp, WriteTxn};
 
@@ -150,6 +151,26 @@ fn histories_with_too_many_unknown_outcomes_are_not_decided() {
     // and then the first was not.
     txns.push((31, vec![get("x", Some("0"))], Outcome::ReadOnly));
     assert_eq!(class(&serial(txns)), Some(Class::Undecided));
+
+    // No order comes to an end: what the last one put was there before it.
+    let delete = |n: u32| (0, vec![Op::Delete { key: n.to_string().into() }], Outcome::Unknown);
+    let mut txns: Vec<_> = (0..13).map(delete).collect();
+    txns.push((0, vec![put("x", "9")], Outcome::Unknown));
+    txns.push((0, vec![get("x", Some("9"))], Outcome::ReadOnly));
+    assert_eq!(class(&serial(txns)), Some(Class::Undecided));
+}
+
+#[test]
+fn revert_that_changed_nothing_without_a_timestamp_is_rejected() {
+    let revert = |ts| {
+        let what = Change::Revert { to: None, source: None, ts };
+        let mut history = serial(vec![]);
+        history.states[0].items.clear();
+        history.events.push(Event { session: 0, span: Span::new(10, 11), what });
+        class(&history)
+    };
+    assert_eq!(revert(Some(Timestamp::new(1))), None);
+    assert_eq!(revert(None), Some(Class::Versions));
 }
 
 #[test]
